@@ -1,1 +1,1 @@
-"""mixmend.completion"""
+"""Cells that were not observed: their distributions, and the best of them."""
