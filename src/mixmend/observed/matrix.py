@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mixmend.errors import DataError
+from mixmend.observed.compressed import (
+    BLOCK_CELLS,
+    Compressed,
+    Floats,
+    Labels,
+    Positions,
+    as_floats,
+    chosen_lines,
+    compress_dense,
+    expand,
+    frozen,
+    line,
+    row_blocks,
+    sealed,
+    select_lines,
+    transposed,
+)
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-Floats: TypeAlias = NDArray[np.floating[Any]]
-Labels: TypeAlias = NDArray[Any]
-
-
-class Compressed(NamedTuple):
-    """Entries compressed along one axis (CSR by rows, CSC by columns).
-
-    Attributes
-    ----------
-    pointers : ndarray of int64, shape (m + 1,)
-        Entries of line j lie in ``pointers[j]:pointers[j + 1]``. 64 bits: more than
-        2^31 entries are legal.
-    indices : ndarray of int32 (int64 beyond 2^31 lines), shape (n_observed,)
-        Position on the other axis, increasing within a line.
-    values : ndarray of float32 or float64, shape (n_observed,)
-        The observed values.
-    """
-
-    pointers: NDArray[np.int64]
-    indices: NDArray[np.signedinteger[Any]]
-    values: Floats
+__all__ = ["Compressed", "Floats", "Labels", "ObservedMatrix", "as_floats", "transposed"]
 
 
 class ObservedMatrix:
@@ -45,7 +41,9 @@ class ObservedMatrix:
     given into one.
 
     The matrix keeps what it was made from (a dense array with NaN for the holes, or the
-    observed entries by row) and derives the other views when they are first asked for.
+    observed entries by row) and derives the other views when they are first asked for. It
+    cannot be changed: its arrays are read-only, its attributes cannot be set, and the
+    ``from_*`` constructors copy what they are given.
 
     Attributes
     ----------
@@ -68,6 +66,12 @@ class ObservedMatrix:
     array([1., 2., 5.])
     """
 
+    shape: tuple[int, int]
+    row_weights: NDArray[np.float64] | None
+    _stored_dense: Floats | None
+    _row_labels: Labels | None
+    _column_labels: Labels | None
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -78,19 +82,23 @@ class ObservedMatrix:
         column_labels: ArrayLike | None = None,
         row_weights: ArrayLike | None = None,
     ) -> None:
-        """Wrap arrays that are already in order; the ``from_*`` constructors check theirs."""
+        """Wrap checked entries without copying: only for arrays that nobody else will write.
+
+        ``by_row`` must be in order and finite, ``dense`` C-ordered with NaN for holes; the
+        ``from_*`` constructors check and copy. Labels and weights are always copied.
+        """
         if (by_row is None) == (dense is None):
             raise TypeError("give exactly one of by_row and dense")
-        self.shape = (int(shape[0]), int(shape[1]))
-        self._row_labels = _checked_labels(row_labels, self.shape[0], "row")
-        self._column_labels = _checked_labels(column_labels, self.shape[1], "column")
-        self.row_weights = _checked_weights(row_weights, self.shape[0])
+        n, d = int(shape[0]), int(shape[1])
+        self.__dict__.update(
+            shape=(n, d),
+            row_weights=_checked_weights(row_weights, n),
+            _row_labels=_checked_labels(row_labels, n, "row"),
+            _column_labels=_checked_labels(column_labels, d, "column"),
+            _stored_dense=None if dense is None else frozen(dense),
+        )
         if by_row is not None:
-            self.__dict__["by_row"] = Compressed(*(_frozen(part) for part in by_row))
-        if dense is not None:
-            self._stored_dense: Floats | None = _frozen(dense)
-        else:
-            self._stored_dense = None
+            self.__dict__["by_row"] = sealed(by_row)
 
     # ------------------------------------------------------------------ constructors
 
@@ -193,13 +201,8 @@ class ObservedMatrix:
     @cached_property
     def by_row(self) -> Compressed:
         """The observed entries compressed by row."""
-        dense = self._stored_dense
-        assert dense is not None  # the constructor guarantees one of the two
-        observed = ~np.isnan(dense)
-        pointers = np.zeros(self.shape[0] + 1, np.int64)
-        np.cumsum(observed.sum(axis=1), out=pointers[1:])
-        indices = np.nonzero(observed)[1].astype(_index_dtype(self.shape[1]), copy=False)
-        return Compressed(_frozen(pointers), _frozen(indices), _frozen(dense[observed]))
+        assert self._stored_dense is not None  # the constructor guarantees one of the two
+        return sealed(compress_dense(self._stored_dense))
 
     @cached_property
     def by_column(self) -> Compressed:
@@ -211,9 +214,7 @@ class ObservedMatrix:
         """The matrix as a dense array with NaN in the holes, shape (n, d); read-only."""
         if self._stored_dense is not None:
             return self._stored_dense
-        out = np.full(self.shape, np.nan, dtype=self.by_row.values.dtype)
-        out[self.entry_rows, self.by_row.indices] = self.by_row.values
-        return _frozen(out)
+        return frozen(expand(self.by_row, self.shape))
 
     @property
     def is_stored_dense(self) -> bool:
@@ -229,29 +230,28 @@ class ObservedMatrix:
         """Rows, columns and values of the observed entries, by row and then by column."""
         return self.entry_rows, self.by_row.indices.astype(np.int64), self.by_row.values
 
-    def row(self, u: int) -> tuple[NDArray[np.signedinteger[Any]], Floats]:
+    def row(self, u: int) -> tuple[Positions, Floats]:
         """Observed columns of row u (by position) and the values there."""
-        return _line(self.by_row, u)
+        return line(self.by_row, u)
 
-    def column(self, i: int) -> tuple[NDArray[np.signedinteger[Any]], Floats]:
+    def column(self, i: int) -> tuple[Positions, Floats]:
         """Rows that observe column i (by position) and their values."""
-        return _line(self.by_column, i)
+        return line(self.by_column, i)
 
     def to_dense(self, missing: float = np.nan) -> Floats:
-        """A fresh dense copy with ``missing`` in the holes."""
+        """Return a fresh dense copy with ``missing`` in the holes."""
         out = self.dense.copy()
         if not np.isnan(missing):
             out[np.isnan(out)] = missing
         return out
 
     def to_sparse(self) -> sparse.csr_array:
-        """A scipy.sparse CSR copy in which stored means observed."""
+        """Return a scipy.sparse CSR copy in which stored means observed."""
         from scipy import sparse
 
         view = self.by_row
         return sparse.csr_array(
-            (view.values.copy(), view.indices.astype(np.int64), view.pointers.copy()),
-            shape=self.shape,
+            (view.values.copy(), view.indices.copy(), view.pointers.copy()), shape=self.shape
         )
 
     # ------------------------------------------------------------------ what is known
@@ -280,16 +280,27 @@ class ObservedMatrix:
     @cached_property
     def row_counts(self) -> NDArray[np.int64]:
         """Observed cells of each row, shape (n,)."""
-        if self._stored_dense is not None:
-            return np.count_nonzero(~np.isnan(self._stored_dense), axis=1).astype(np.int64)
-        return np.diff(self.by_row.pointers)
+        if self._stored_dense is None or "by_row" in self.__dict__:
+            return np.diff(self.by_row.pointers)
+        counts = np.empty(self.shape[0], np.int64)
+        for block in row_blocks(self.shape):
+            counts[block] = np.count_nonzero(~np.isnan(self._stored_dense[block]), axis=1)
+        return counts
 
     @cached_property
     def column_counts(self) -> NDArray[np.int64]:
         """Observed cells of each column, shape (d,)."""
-        if self._stored_dense is not None:
-            return np.count_nonzero(~np.isnan(self._stored_dense), axis=0).astype(np.int64)
-        return np.bincount(self.by_row.indices, minlength=self.shape[1]).astype(np.int64)
+        if "by_column" in self.__dict__:
+            return np.diff(self.by_column.pointers)
+        counts = np.zeros(self.shape[1], np.int64)
+        if self._stored_dense is None:
+            indices = self.by_row.indices
+            for start in range(0, len(indices), BLOCK_CELLS):
+                counts += np.bincount(indices[start : start + BLOCK_CELLS], minlength=len(counts))
+        else:
+            for block in row_blocks(self.shape):
+                counts += np.count_nonzero(~np.isnan(self._stored_dense[block]), axis=0)
+        return counts
 
     @property
     def row_labels(self) -> Labels:
@@ -314,78 +325,89 @@ class ObservedMatrix:
     # ------------------------------------------------------------------ derived matrices
 
     def select_rows(self, rows: slice | ArrayLike) -> ObservedMatrix:
-        """The matrix of the chosen rows: a slice, positions (repeats allowed) or a mask."""
-        chosen = np.arange(self.shape[0])[rows if isinstance(rows, slice) else np.asarray(rows)]
+        """Take the chosen rows: a slice, positions (repeats allowed) or a mask."""
+        chosen = chosen_lines(rows, self.shape[0])
         labels = None if self._row_labels is None else self._row_labels[chosen]
         weights = None if self.row_weights is None else self.row_weights[chosen]
-        shape = (len(chosen), self.shape[1])
+        entries: dict[str, Any]
         if self._stored_dense is not None:
-            return ObservedMatrix(
-                shape,
-                dense=self._stored_dense[chosen],
-                row_labels=labels,
-                column_labels=self._column_labels,
-                row_weights=weights,
-            )
+            entries = {"dense": self._stored_dense[chosen]}
+            n_chosen = len(entries["dense"])
+        else:
+            entries = {"by_row": select_lines(self.by_row, chosen)}
+            n_chosen = len(entries["by_row"].pointers) - 1
         return ObservedMatrix(
-            shape,
-            by_row=_select_lines(self.by_row, chosen),
+            (n_chosen, self.shape[1]),
             row_labels=labels,
             column_labels=self._column_labels,
             row_weights=weights,
+            **entries,
         )
 
-    def select_columns(self, columns: slice | Sequence[int] | NDArray[Any]) -> ObservedMatrix:
-        """The matrix of the chosen columns, in the order given."""
-        return self.T.select_rows(columns).T._with(row_weights=self.row_weights)
+    def select_columns(self, columns: slice | ArrayLike) -> ObservedMatrix:
+        """Take the chosen columns, in the order given: a slice, positions or a mask."""
+        if self._stored_dense is None:
+            return self.T.select_rows(columns).T._with(row_weights=self.row_weights)
+        chosen = chosen_lines(columns, self.shape[1])
+        dense = np.ascontiguousarray(self._stored_dense[:, chosen])
+        return ObservedMatrix(
+            (self.shape[0], dense.shape[1]),
+            dense=dense,
+            row_labels=self._row_labels,
+            column_labels=None if self._column_labels is None else self._column_labels[chosen],
+            row_weights=self.row_weights,
+        )
 
     def __getitem__(self, key: Any) -> ObservedMatrix:
         """``obs[rows]`` or ``obs[rows, columns]`` by position, as an ObservedMatrix."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        out = self.select_rows([rows] if isinstance(rows, int | np.integer) else rows)
-        if isinstance(columns, slice) and columns == slice(None):
-            return out
-        return out.select_columns([columns] if isinstance(columns, int | np.integer) else columns)
+        rows, columns = (_as_choice(part) for part in (rows, columns))
+        out = self.select_rows(rows)
+        every = isinstance(columns, slice) and columns == slice(None)
+        return out if every else out.select_columns(columns)
 
     @property
-    def T(self) -> ObservedMatrix:
+    def T(self) -> ObservedMatrix:  # noqa: N802 (NumPy's name)
         """The transpose; row weights do not travel to the columns."""
-        shape = (self.shape[1], self.shape[0])
-        if self._stored_dense is not None:
-            out = ObservedMatrix(
-                shape,
-                dense=np.ascontiguousarray(self._stored_dense.T),
-                row_labels=self._column_labels,
-                column_labels=self._row_labels,
-            )
-        else:
-            out = ObservedMatrix(
-                shape,
-                by_row=self.by_column,
-                row_labels=self._column_labels,
-                column_labels=self._row_labels,
-            )
+        entries: dict[str, Any] = (
+            {"by_row": self.by_column}
+            if self._stored_dense is None
+            else {"dense": np.ascontiguousarray(self._stored_dense.T)}
+        )
+        out = ObservedMatrix(
+            (self.shape[1], self.shape[0]),
+            row_labels=self._column_labels,
+            column_labels=self._row_labels,
+            **entries,
+        )
+        for mine, other in (("by_row", "by_column"), ("by_column", "by_row")):
+            if mine in self.__dict__:  # what was derived once serves both
+                out.__dict__[other] = self.__dict__[mine]
         return out
 
     def with_values(self, values: ArrayLike) -> ObservedMatrix:
-        """The same cells observed with other values, given in the order of ``entries()``."""
+        """Keep the cells and give them other values, given in the order of ``entries()``."""
         new = np.asarray(values)
         if new.shape != self.by_row.values.shape:
             raise DataError(
                 f"with_values needs one value per observed entry ({self.n_observed}); "
                 f"got an array of shape {new.shape}."
             )
+        if new.dtype.kind not in "fiub" or not np.isfinite(new).all():
+            raise DataError("with_values needs finite real numbers: every entry stays observed.")
         view = self.by_row
-        return self._with(by_row=Compressed(view.pointers, view.indices, as_floats(new)))
+        floats = as_floats(new)
+        owned = floats.copy() if np.may_share_memory(floats, new) else floats
+        return self._with(by_row=Compressed(view.pointers, view.indices, owned))
 
     def with_row_weights(self, weights: ArrayLike | None) -> ObservedMatrix:
-        """The same matrix with other row weights."""
+        """Return the same matrix with other row weights."""
         return self._with(row_weights=weights)
 
     def with_labels(
         self, row_labels: ArrayLike | None = None, column_labels: ArrayLike | None = None
     ) -> ObservedMatrix:
-        """The same matrix with other labels; None keeps the present ones."""
+        """Return the same matrix with other labels; None keeps the present ones."""
         return self._with(
             row_labels=self._row_labels if row_labels is None else row_labels,
             column_labels=self._column_labels if column_labels is None else column_labels,
@@ -409,78 +431,72 @@ class ObservedMatrix:
                     out.__dict__[view] = self.__dict__[view]
         return out
 
+    # ------------------------------------------------------------------ as a Python object
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(
+            f"an ObservedMatrix cannot be changed (setting {name!r}); make another with "
+            "with_values, with_labels or with_row_weights"
+        )
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the dense array with NaN in the holes, for NumPy's functions."""
+        return np.array(self.dense, dtype=dtype, copy=copy)
+
+    def __getstate__(self) -> dict[str, Any]:
+        stored_dense = self._stored_dense is not None
+        return {
+            "shape": self.shape,
+            "dense": self._stored_dense,
+            "by_row": None if stored_dense else self.by_row,
+            "row_labels": self._row_labels,
+            "column_labels": self._column_labels,
+            "row_weights": self.row_weights,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ObservedMatrix.__init__(self, **state)
+
+    def __copy__(self) -> ObservedMatrix:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ObservedMatrix:
+        return self
+
     def __repr__(self) -> str:
         n, d = self.shape
         return f"ObservedMatrix({n} × {d}, {self.n_observed} observed, {self.density:.2%})"
 
 
-# ---------------------------------------------------------------------- plain functions
-
-
-def transposed(view: Compressed, n_lines: int) -> Compressed:
-    """The same entries compressed along the other axis, which has ``n_lines`` lines."""
-    from mixmend.kernels.compress import transpose_compressed
-
-    n_here = len(view.pointers) - 1
-    dtype = _index_dtype(n_here)
-    parts = transpose_compressed(
-        view.pointers, view.indices, view.values, n_lines, np.empty(0, dtype)
-    )
-    return Compressed(*(_frozen(part) for part in parts))
-
-
-def as_floats(values: NDArray[Any]) -> Floats:
-    """float32 stays, everything else becomes float64; a copy only where needed."""
-    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
-
-
-def _index_dtype(n_lines: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if n_lines <= np.iinfo(np.int32).max else np.int64
-
-
-def _frozen(array: Any) -> Any:
-    """A read-only view: the matrix cannot change, the caller's own array still can be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _line(view: Compressed, j: int) -> tuple[NDArray[np.signedinteger[Any]], Floats]:
-    position = range(len(view.pointers) - 1)[j]  # negative positions and IndexError as usual
-    span = slice(int(view.pointers[position]), int(view.pointers[position + 1]))
-    return view.indices[span], view.values[span]
-
-
-def _select_lines(view: Compressed, chosen: NDArray[np.int64]) -> Compressed:
-    counts = view.pointers[chosen + 1] - view.pointers[chosen]
-    pointers = np.zeros(len(chosen) + 1, np.int64)
-    np.cumsum(counts, out=pointers[1:])
-    take = np.repeat(view.pointers[chosen] - pointers[:-1], counts) + np.arange(pointers[-1])
-    return Compressed(pointers, view.indices[take], view.values[take])
+def _as_choice(key: Any) -> slice | ArrayLike:
+    if key is Ellipsis:
+        return slice(None)
+    return [key] if isinstance(key, int | np.integer) else key
 
 
 def _checked_labels(labels: ArrayLike | None, count: int, axis: str) -> Labels | None:
     if labels is None:
         return None
-    array = np.asarray(labels)
+    array = np.array(labels)
     if array.shape != (count,):
         raise DataError(
             f"{axis}_labels must hold one label per {axis} ({count}); got shape {array.shape}."
         )
-    return _frozen(array)
+    return frozen(array)
 
 
 def _checked_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float64] | None:
     if weights is None:
         return None
-    array = np.asarray(weights, dtype=np.float64)
+    array = np.array(weights, dtype=np.float64)
     if array.shape != (count,):
         raise DataError(
             f"row weights must hold one number per row ({count}); got shape {array.shape}."
         )
-    if not np.all(np.isfinite(array)) or np.any(array < 0):
-        where = int(np.flatnonzero(~(np.isfinite(array) & (array >= 0)))[0])
+    fine = np.isfinite(array) & (array >= 0)
+    if not fine.all():
+        where = int(np.flatnonzero(~fine)[0])
         raise DataError(
             f"row weights must be finite and not negative; row {where} has {array[where]}."
         )
-    return _frozen(array)
+    return frozen(array)

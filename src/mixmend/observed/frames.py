@@ -1,0 +1,144 @@
+"""Wide data frames (pandas, polars, Arrow, …) into an observed matrix, by way of narwhals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmend.errors import DataError
+from mixmend.observed.cells import floats_of_cells, require_cells
+from mixmend.observed.compressed import Labels
+from mixmend.observed.matrix import ObservedMatrix
+
+
+def is_frame(X: Any) -> bool:
+    """Whether ``X`` is a data frame, eager or lazy, of any library narwhals knows."""
+    if isinstance(X, np.ndarray | list | tuple):
+        return False  # without the import
+    import narwhals as nw
+
+    frame = nw.from_native(X, pass_through=True)
+    return isinstance(frame, nw.DataFrame | nw.LazyFrame) or _is_foreign_frame(X)
+
+
+def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
+    """Observed matrix from a wide data frame: one row per row, one column per column.
+
+    Parameters
+    ----------
+    frame : DataFrame of pandas, polars (lazy too), Arrow or another that narwhals understands
+        Columns must be numeric or boolean. Null, None and NaN are holes.
+    missing : float, optional
+        A further mark of holes, such as -999.
+
+    Returns
+    -------
+    ObservedMatrix
+        float32 if every column is float32 or float16, else float64. The column names are its
+        column labels, and a pandas index its row labels, unless they merely count from 0.
+
+    Raises
+    ------
+    DataError
+        For a column that is not numeric, and for infinite values; the column is named.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from mixmend import ObservedMatrix
+    >>> obs = ObservedMatrix.from_frame(pl.DataFrame({"a": [1, None], "b": [2.5, 0.0]}))
+    >>> obs.column_labels
+    array(['a', 'b'], dtype='<U1')
+    >>> obs.dense
+    array([[1. , 2.5],
+           [nan, 0. ]])
+    """
+    table = _eager(frame)
+    names = list(table.columns)
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Column {repeated!r} occurs more than once: give columns distinct names.")
+    require_cells(len(table), len(names))
+    row_labels = _unless_counting(_pandas_index(table.to_native()))
+    column_labels = _unless_counting(_label_array(names))
+    columns = [_numbers(table.get_column(name), name) for name in names]
+    narrow = all(column.dtype in (np.float32, np.float16) for column in columns)
+    cells: NDArray[Any] = np.empty((len(table), len(names)), np.float32 if narrow else np.float64)
+    for j, column in enumerate(columns):
+        if column.dtype == object:
+            labels = None if column_labels is None else column_labels[j : j + 1]
+            column = floats_of_cells(column[:, None], np.nan, row_labels, labels)[:, 0]
+        cells[:, j] = column
+    mark = np.nan if missing is None else missing
+    return ObservedMatrix(
+        (len(table), len(names)),
+        dense=floats_of_cells(cells, mark, row_labels, column_labels, copy=False),
+        row_labels=row_labels,
+        column_labels=column_labels,
+    )
+
+
+def _eager(frame: Any) -> Any:
+    import narwhals as nw
+
+    table = nw.from_native(frame, pass_through=True)
+    if isinstance(table, nw.LazyFrame):
+        return table.collect()
+    if isinstance(table, nw.DataFrame):
+        return table
+    if _is_foreign_frame(frame):
+        return nw.DataFrame.from_arrow(frame, backend="polars")
+    raise DataError(
+        f"from_frame needs a data frame (pandas, polars, Arrow, …); got {type(frame).__name__}."
+    )
+
+
+def _is_foreign_frame(X: Any) -> bool:
+    """Recognise a table of a library unknown to narwhals that hands its data over in Arrow's form."""
+    return hasattr(X, "__arrow_c_stream__") and hasattr(X, "columns")
+
+
+def _numbers(series: Any, name: Any) -> NDArray[Any]:
+    import narwhals as nw
+
+    dtype = series.dtype
+    if dtype == nw.Boolean or isinstance(dtype, nw.Decimal):
+        series = series.cast(nw.Float64)
+    elif dtype == nw.Object:
+        return np.asarray(series.to_numpy(), dtype=object)
+    elif not dtype.is_numeric():
+        filled = series.drop_nulls()
+        shown = f", e.g. {filled[0]!r}" if len(filled) else ""
+        raise DataError(
+            f"Column {name!r} is not numeric ({dtype}{shown}). Leave it out, or convert it to "
+            "numbers first."
+        )
+    array = series.to_numpy()
+    return np.asarray(array, np.float64) if array.dtype.kind != "f" else array
+
+
+def _pandas_index(native: Any) -> Labels | None:
+    index = getattr(native, "index", None)
+    if index is None or not hasattr(native, "iloc"):
+        return None
+    return _label_array(list(index)) if getattr(index, "nlevels", 1) > 1 else np.asarray(index)
+
+
+def _label_array(labels: list[Any]) -> Labels:
+    """One label per element, also where the labels are tuples (which NumPy would unfold)."""
+    if any(isinstance(label, tuple) for label in labels):
+        array = np.empty(len(labels), object)
+        array[:] = labels
+        return array
+    return np.asarray(labels)
+
+
+def _unless_counting(labels: Labels | None) -> Labels | None:
+    """No labels where they are 0, 1, 2, …: that is what a table without labels has."""
+    if labels is None or (
+        labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(len(labels)))
+    ):
+        return None
+    return labels
