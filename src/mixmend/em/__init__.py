@@ -1,1 +1,1 @@
-"""mixmend.em"""
+"""Expectation-Maximisation: the loop, when it stops, its restarts; no density is known here."""

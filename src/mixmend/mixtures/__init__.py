@@ -1,1 +1,1 @@
-"""mixmend.mixtures"""
+"""The densities, one file each, and the estimators that users fit."""

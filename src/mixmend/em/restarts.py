@@ -1,0 +1,97 @@
+"""Several starts of EM, the best kept; hopeless ones stopped early where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from mixmend.em.block import Block
+from mixmend.em.engine import Density, Fit, OnStep, run
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts(Generic[P]):
+    """The best of several runs, and how all of them ended.
+
+    Attributes
+    ----------
+    best : Fit
+        The run with the highest objective (the first of equals).
+    runs : tuple of Fit
+        All runs in the order of their starts; screened-out ones end where they were dropped.
+    """
+
+    best: Fit[P]
+    runs: tuple[Fit[P], ...]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search."""
+        return any(fit.interrupted for fit in self.runs)
+
+
+def run_restarts(
+    density: Density[P, Any],
+    starts: Sequence[P],
+    blocks: list[Block],
+    *,
+    tol: float,
+    max_iter: int,
+    screen: int = 0,
+    accelerate: bool = False,
+    on_step: OnStep | None = None,
+) -> Restarts[P]:
+    """Run EM from every start and keep the best.
+
+    Parameters
+    ----------
+    density, tol, max_iter, accelerate, on_step
+        As for `mixmend.em.engine.run`.
+    starts : sequence of parameters
+        At least one.
+    blocks : list of Block
+        The rows.
+    screen : int
+        With a positive number, every start first takes so many steps and only the better
+        half (rounded up) goes on; 0 runs all to their end.
+
+    Returns
+    -------
+    Restarts
+        After Ctrl-C: what had been reached, so long as one run has begun.
+    """
+    options: dict[str, Any] = {"tol": tol, "accelerate": accelerate, "on_step": on_step}
+    runs: list[Fit[P]] = []
+    first_leg = min(screen, max_iter) if screen > 0 and len(starts) > 1 else max_iter
+    for start in starts:
+        runs.append(run(density, start, blocks, max_iter=first_leg, **options))
+        if runs[-1].interrupted:
+            break
+    if first_leg < max_iter and not runs[-1].interrupted:
+        ranked = sorted(range(len(runs)), key=lambda i: -runs[i].objective)
+        for i in ranked[: -(-len(runs) // 2)]:
+            if runs[i].converged:
+                continue
+            rest = run(
+                density, runs[i].parameters, blocks, max_iter=max_iter - first_leg, **options
+            )
+            runs[i] = _joined(runs[i], rest)
+            if rest.interrupted:
+                break
+    best = max(runs, key=lambda fit: fit.objective)
+    return Restarts(best, tuple(runs))
+
+
+def _joined(head: Fit[P], tail: Fit[P]) -> Fit[P]:
+    history = head.history + tail.history[1:]
+    return Fit(
+        tail.parameters,
+        tail.objective,
+        tail.log_likelihood,
+        history,
+        tail.converged,
+        tail.interrupted,
+    )

@@ -1,0 +1,146 @@
+"""Explicit vector registers for Numba kernels.
+
+LLVM's loop vectoriser cannot prove that the rows of a gathered table do not overlap the
+accumulators, so an inner loop over components is versioned, checked and re-entered for
+every few entries. Holding the accumulators in vector values removes the question: these
+intrinsics load, combine and store ``<lanes x float>`` or ``<lanes x double>`` values,
+which LLVM splits into whatever registers the user's processor has.
+
+The number of lanes travels in the *type* of a tuple of that length (``LANES[8]``), so
+that one kernel source serves every width and Numba's on-disk cache still finds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils
+from numba.extending import models, register_model
+
+intrinsic: Any = extending.intrinsic
+
+LANES = {width: (0,) * width for width in (4, 8, 16)}
+"""Width tokens to hand to kernels."""
+
+
+class _Vector(types.Type):
+    def __init__(self, lanes: int, bits: int) -> None:
+        self.lanes = lanes
+        self.bits = bits
+        super().__init__(name=f"Vector({lanes} x float{bits})")
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        element = ir.DoubleType() if fe_type.bits == 64 else ir.FloatType()
+        super().__init__(manager, fe_type, ir.VectorType(element, fe_type.lanes))
+
+
+def _address(
+    context: Any, builder: Any, array_type: Any, array: Any, offset: Any, vector: Any
+) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
+
+
+def _splat(context: Any, builder: Any, scalar: Any, scalar_type: Any, vector: Any) -> Any:
+    double = isinstance(vector.element, ir.DoubleType)
+    value = context.cast(builder, scalar, scalar_type, types.float64 if double else types.float32)
+    undefined = ir.Constant(vector, ir.Undefined)
+    zero = ir.Constant(ir.IntType(32), 0)
+    single = builder.insert_element(undefined, value, zero)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(single, undefined, mask)
+
+
+@intrinsic
+def load(typingctx: Any, array: Any, offset: Any, lanes: Any) -> Any:
+    """``lanes`` consecutive elements of a flat array from ``offset`` on."""
+    vector_type = _Vector(lanes.count, array.dtype.bitwidth)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(vector_type)
+        at = _address(context, builder, array, args[0], args[1], vector)
+        return builder.load(at, align=array.dtype.bitwidth // 8)
+
+    return vector_type(array, types.uint64, lanes), codegen
+
+
+@intrinsic
+def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Write a vector to consecutive elements of a flat array from ``offset`` on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at = _address(context, builder, array, args[0], args[1], args[2].type)
+        builder.store(args[2], at, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, value), codegen
+
+
+@intrinsic
+def zeros(typingctx: Any, array: Any, lanes: Any) -> Any:
+    """A vector of zeros of the array's element type."""
+    vector_type = _Vector(lanes.count, array.dtype.bitwidth)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(vector_type), None)
+
+    return vector_type(array, lanes), codegen
+
+
+@intrinsic
+def minus(typingctx: Any, scalar: Any, vector: Any) -> Any:
+    """``scalar - vector``, the scalar repeated over all lanes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(_splat(context, builder, args[0], scalar, args[1].type), args[1])
+
+    return vector(scalar, vector), codegen
+
+
+@intrinsic
+def add(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a + b`` lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` lane by lane, rounded once."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = args[0].type
+        bits = 64 if isinstance(vector.element, ir.DoubleType) else 32
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector] * 3),
+            f"llvm.fma.v{vector.count}f{bits}",
+        )
+        return builder.call(function, args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def accumulate(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Add a vector to consecutive float64 elements, widening float32 lanes first.
+
+    This is where short single-precision sums flow into double-precision tables.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.VectorType(ir.DoubleType(), args[2].type.count)
+        at = _address(context, builder, array, args[0], args[1], wide)
+        addend = args[2] if args[2].type == wide else builder.fpext(args[2], wide)
+        builder.store(builder.fadd(builder.load(at, align=8), addend), at, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, value), codegen

@@ -1,0 +1,71 @@
+"""Priors for maximum a posteriori and variational fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mixmend.errors import MixmendError
+
+
+@dataclass(frozen=True, slots=True)
+class SphericalPrior:
+    """Priors of a spherical mixture.
+
+    Parameters
+    ----------
+    mean_variance : "learned", float or None, default "learned"
+        Variance s of the prior N(c_i, s) of the component means around the column
+        effects c_i (see ``center`` of `GaussianMixture`), in squared units of the data.
+        "learned" chooses it by maximising the evidence lower bound: components borrow
+        strength from the columns as far as the data say they should. None: no prior on
+        the means.
+    variance_shape, variance_scale : float, default 0
+        Inverse-gamma prior of the component variances, density proportional to
+        v^(-shape-1) exp(-scale / v). Shape 0 means no prior.
+    weight_concentration : float, default 1
+        Dirichlet concentration of the weights. 1 is flat; below 1, components may be
+        emptied; above 1, weights are drawn towards equality.
+
+    Raises
+    ------
+    MixmendError
+        If a number is not finite or out of its range.
+
+    Examples
+    --------
+    >>> import mixmend as mm
+    >>> mm.SphericalPrior(variance_shape=2.0, variance_scale=0.5).mean_variance
+    'learned'
+    """
+
+    mean_variance: Literal["learned"] | float | None = "learned"
+    variance_shape: float = 0.0
+    variance_scale: float = 0.0
+    weight_concentration: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mean_variance, str) and self.mean_variance != "learned":
+            raise MixmendError(
+                f"mean_variance must be 'learned', a positive number or None; "
+                f"got {self.mean_variance!r}."
+            )
+        if isinstance(self.mean_variance, int | float) and not 0 < self.mean_variance < float(
+            "inf"
+        ):
+            raise MixmendError(
+                f"mean_variance must be positive and finite; got {self.mean_variance!r}."
+            )
+        for name in ("variance_shape", "variance_scale"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise MixmendError(f"{name} must be finite and not negative; got {value!r}.")
+        if self.variance_shape > 0 and self.variance_scale == 0:
+            raise MixmendError(
+                "variance_shape without variance_scale would pull every variance to 0. "
+                "Give variance_scale too, for example shape × the variance you expect."
+            )
+        if not 0 < self.weight_concentration < float("inf"):
+            raise MixmendError(
+                f"weight_concentration must be positive; got {self.weight_concentration!r}."
+            )

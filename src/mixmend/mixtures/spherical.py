@@ -1,0 +1,231 @@
+"""Spherical Gaussian mixtures on incomplete rows, with optional row offsets and mean priors.
+
+The model of row u, whose observed columns are C_u::
+
+    z_u ~ Categorical(p)
+    b_u ~ N(0, tau)                                  (only with row offsets)
+    x_ui | z_u = k, b_u ~ N(mu_ki + b_u, v_k)        for i in C_u
+    mu_ki ~ N(c_i, s)                                (only with a prior on the means)
+
+z and b are integrated out exactly. Under the prior the means have Gaussian posteriors
+N(m_ki, w_ki), found together with everything else by variational EM (Beal 2003, ch. 2):
+the objective is then the evidence lower bound, which no step lowers, and the prior
+variance s is learned as the value that maximises it.
+
+Without prior and offsets this is maximum likelihood by the observed-data EM of
+Ghahramani & Jordan (1994), whose steps are written out in the functions below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixmend.em.block import Block
+from mixmend.mixtures.priors import SphericalPrior
+from mixmend.mixtures.spherical_e_step import (
+    Array,
+    Parameters,
+    Posterior,
+    Statistics,
+    e_step,
+    posterior,
+    row_bytes,
+    statistics_of,
+)
+
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, slots=True)
+class SphericalDensity:
+    """The options of a spherical mixture and the steps that EM takes with them.
+
+    Parameters
+    ----------
+    min_variance : float
+        Floor of the component variances.
+    min_support : float
+        A mean is updated only where the posterior weight of its column's observed cells
+        reaches this; elsewhere it keeps its value. Ignored under a prior.
+    prior : SphericalPrior or None
+        Priors of means, variances and weights.
+    prior_means : ndarray, shape (d,), or None
+        c, the centre of the means' prior.
+    row_offsets : bool
+        Whether rows have offsets b_u.
+    """
+
+    min_variance: float = 0.0
+    min_support: float = 0.0
+    prior: SphericalPrior | None = None
+    prior_means: Array | None = None
+    row_offsets: bool = False
+
+    def e_step(self, parameters: Parameters, block: Block) -> Statistics:
+        """Expected sufficient statistics of a block of rows."""
+        return e_step(parameters, block)
+
+    def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
+        """Parameters that raise the objective the most, block-coordinate by block-coordinate."""
+        return m_step(statistics, parameters, self)
+
+    def objective(self, statistics: Statistics, parameters: Parameters) -> float:
+        """Log-likelihood (bound) plus log prior densities at the parameters of the E-step."""
+        return statistics.log_likelihood + log_prior(parameters, self)
+
+    def pack(self, parameters: Parameters) -> Array:
+        """The parameters as one unconstrained vector, for acceleration."""
+        parts = [parameters.means.ravel(), np.log(np.maximum(parameters.weights, _TINY))]
+        parts.append(np.log(np.maximum(parameters.variances, _TINY)))
+        if parameters.mean_variances is not None:
+            parts.append(np.log(parameters.mean_variances).ravel())
+            parts.append(np.log([parameters.prior_variance]))
+        if self.row_offsets:
+            parts.append(np.log([max(parameters.offset_variance, _TINY)]))
+        return np.concatenate(parts)
+
+    def unpack(self, vector: Array, like: Parameters) -> Parameters:
+        """The parameters that a vector of `pack`'s stands for; weights are normalised again."""
+        n_components, d = like.means.shape
+        take = iter(np.split(vector, np.cumsum(_sizes(like, self.row_offsets))[:-1]))
+        means = next(take).reshape(n_components, d)
+        weights = np.exp(next(take))
+        out = like._replace(
+            means=np.asfortranarray(means),
+            weights=weights / weights.sum(),
+            variances=np.maximum(np.exp(next(take)), self.min_variance),
+        )
+        if like.mean_variances is not None:
+            out = out._replace(
+                mean_variances=np.asfortranarray(np.exp(next(take)).reshape(n_components, d)),
+                prior_variance=float(np.exp(next(take))[0]),
+            )
+        if self.row_offsets:
+            out = out._replace(offset_variance=float(np.exp(next(take))[0]))
+        return out
+
+
+def _sizes(like: Parameters, row_offsets: bool) -> list[int]:
+    n_components, d = like.means.shape
+    sizes = [n_components * d, n_components, n_components]
+    if like.mean_variances is not None:
+        sizes += [n_components * d, 1]
+    return sizes + [1] * row_offsets
+
+
+# ------------------------------------------------------------------------------ M-step
+
+
+def m_step(statistics: Statistics, parameters: Parameters, density: SphericalDensity) -> Parameters:
+    """New parameters from expected statistics taken at ``parameters``.
+
+    Every block of parameters is set to its maximiser given the others (means with the old
+    variances, then variances with the new means, then the hyperparameters), so the
+    objective cannot fall.
+    """
+    prior = density.prior
+    old_means = parameters.means.T
+    support, deviations = statistics.support, statistics.deviations
+    if parameters.mean_variances is None:
+        known = support >= max(density.min_support, _TINY)
+        move = np.divide(deviations, support, out=np.zeros_like(deviations), where=known)
+        spread = None
+        gained = np.einsum("ik,ik->k", move, deviations)
+        residuals = statistics.residuals - gained
+    else:
+        assert density.prior_means is not None  # the estimator gives a prior its centre
+        spread = 1.0 / (support / parameters.variances + 1.0 / parameters.prior_variance)
+        pull = (density.prior_means[:, None] - old_means) / parameters.prior_variance
+        move = spread * (deviations / parameters.variances + pull)
+        # E|x - mu|^2 moves from the old posterior of the means to the new one
+        change = support * (move * move + spread - parameters.mean_variances.T)
+        residuals = statistics.residuals + (change - 2.0 * move * deviations).sum(axis=0)
+    means = old_means + move
+    out = parameters._replace(means=means.T)
+    if spread is not None and prior is not None:
+        out = out._replace(mean_variances=spread.T)
+        if prior.mean_variance == "learned":
+            assert density.prior_means is not None
+            squares = spread + (means - density.prior_means[:, None]) ** 2
+            out = out._replace(prior_variance=max(float(squares.mean()), _TINY))
+    if density.row_offsets and statistics.rows.sum() > 0:
+        tau = statistics.offset_squares.sum() / statistics.rows.sum()
+        out = out._replace(offset_variance=max(float(tau), _TINY))
+    return out._replace(
+        weights=_weights(statistics.rows, prior),
+        variances=_variances(residuals, statistics.cells, parameters.variances, density),
+    )
+
+
+def _weights(rows: Array, prior: SphericalPrior | None) -> Array:
+    excess = 0.0 if prior is None else prior.weight_concentration - 1.0
+    raised = np.maximum(rows + excess, 0.0)
+    return np.asarray(raised / raised.sum())
+
+
+def _variances(residuals: Array, cells: Array, old: Array, density: SphericalDensity) -> Array:
+    shape, scale = 0.0, 0.0
+    if density.prior is not None and density.prior.variance_shape > 0:
+        shape, scale = density.prior.variance_shape + 1.0, density.prior.variance_scale
+    weight = cells + 2.0 * shape
+    # a component without any observed cell keeps its variance: nothing was learned of it
+    new = np.divide(
+        np.maximum(residuals, 0.0) + 2.0 * scale, weight, out=old.copy(), where=weight > 0
+    )
+    return np.asarray(np.maximum(new, max(density.min_variance, _TINY)))
+
+
+def log_prior(parameters: Parameters, density: SphericalDensity) -> float:
+    """Log prior density of weights and variances minus the means' Kullback–Leibler divergence."""
+    prior = density.prior
+    if prior is None:
+        return 0.0
+    total = 0.0
+    if prior.weight_concentration != 1.0:
+        log_weights = np.log(np.maximum(parameters.weights, _TINY))
+        total += (prior.weight_concentration - 1.0) * float(log_weights.sum())
+    if prior.variance_shape > 0:
+        v = parameters.variances
+        total -= float(((prior.variance_shape + 1.0) * np.log(v) + prior.variance_scale / v).sum())
+    if parameters.mean_variances is not None and density.prior_means is not None:
+        s = parameters.prior_variance
+        ratio = parameters.mean_variances / s
+        gap = (parameters.means - density.prior_means) ** 2 / s
+        total -= 0.5 * float((ratio - 1.0 - np.log(ratio) + gap).sum())
+    return total
+
+
+def with_prior(parameters: Parameters, prior: SphericalPrior | None) -> Parameters:
+    """Start parameters given the posterior variances that a prior on the means needs."""
+    if prior is None or prior.mean_variance is None:
+        return parameters
+    if prior.mean_variance == "learned":
+        s = 0.1 * float(parameters.variances.mean())
+    else:
+        s = float(prior.mean_variance)
+    spread = np.full_like(parameters.means, 0.0)
+    return parameters._replace(mean_variances=spread + 0.1 * s, prior_variance=s)
+
+
+def n_parameters(parameters: Parameters, density: SphericalDensity) -> int:
+    """Free parameters: K d means, K variances, K - 1 weights (and tau)."""
+    n_components, d = parameters.means.shape
+    return int(n_components * d + n_components + n_components - 1) + density.row_offsets
+
+
+__all__ = [
+    "Parameters",
+    "Posterior",
+    "SphericalDensity",
+    "Statistics",
+    "e_step",
+    "log_prior",
+    "m_step",
+    "n_parameters",
+    "posterior",
+    "row_bytes",
+    "statistics_of",
+    "with_prior",
+]

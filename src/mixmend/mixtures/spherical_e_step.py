@@ -1,0 +1,321 @@
+"""The E-step of spherical mixtures: from parameters to responsibilities and statistics.
+
+The rows are worked on tile by tile (see `mixmend.em.block`): distances by row, Bayes'
+rule, then column sums while the tile's responsibilities are still in the cache. What a
+tile's rows say is kept only as sums; responsibilities of all rows exist only where a
+caller asks for them (`posterior`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from mixmend.em.block import Block
+from mixmend.kernels import spherical as kernels
+from mixmend.kernels.simd import LANES
+
+Array: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = NDArray[np.floating[Any]]
+
+_ROWS_PER_TASK = 256
+
+
+class Parameters(NamedTuple):
+    """Parameters of a spherical mixture; K components, d columns.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (K,)
+        Mixing weights.
+    means : ndarray, shape (K, d)
+        Component means; posterior means where there is a prior.
+    variances : ndarray, shape (K,)
+        Variance of every cell given component, mean and offset.
+    mean_variances : ndarray, shape (K, d), or None
+        Posterior variances of the means; None without a prior.
+    prior_variance : float
+        s, the prior variance of the means around the prior centre.
+    offset_variance : float
+        tau, the variance of the row offsets; 0 without offsets.
+    """
+
+    weights: Array
+    means: Array
+    variances: Array
+    mean_variances: Array | None = None
+    prior_variance: float = np.inf
+    offset_variance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Expected sufficient statistics at some parameters, centred at those parameters' means.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Log-likelihood of the observed cells at the parameters of the E-step (a lower bound
+        of it under a prior on the means).
+    rows, cells, residuals, offset_squares : ndarray, shape (K,)
+        Posterior-weighted sums of 1, of observed cells, of expected squared residuals and
+        of expected squared row offsets.
+    support, deviations : ndarray, shape (d, K)
+        Per column: sums of the posterior and of posterior × (x − offset − mean).
+    """
+
+    log_likelihood: float
+    rows: Array
+    cells: Array
+    residuals: Array
+    offset_squares: Array
+    support: Array
+    deviations: Array
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Statistics of both sets of rows, taken at the same parameters."""
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            self.rows + other.rows,
+            self.cells + other.cells,
+            self.residuals + other.residuals,
+            self.offset_squares + other.offset_squares,
+            self.support + other.support,
+            self.deviations + other.deviations,
+        )
+
+
+class Posterior(NamedTuple):
+    """What the E-step says of each row.
+
+    Attributes
+    ----------
+    responsibilities : ndarray, shape (n, K)
+        Posterior probability of each component.
+    log_joint : ndarray, shape (n, K)
+        log p_k + log density of the observed cells under component k.
+    log_likelihood : float
+        Weighted sum of the rows' log densities.
+    offsets, offset_variances : ndarray, shape (n, K)
+        Mean and variance of each row's offset given the component; zeros without offsets.
+    """
+
+    responsibilities: Array
+    log_joint: Array
+    log_likelihood: float
+    offsets: Array
+    offset_variances: Array
+
+    def log_densities(self) -> Array:
+        """Log density of the observed cells of each row, shape (n,); 0 where none is."""
+        return np.asarray(logsumexp(self.log_joint, axis=1))
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def lane_count(n_components: int) -> int:
+    """Lanes of the vectors that the kernels use for so many components."""
+    if n_components <= 4:
+        return 4
+    return 16 if -(-n_components // 8) % 2 == 0 else 8
+
+
+def padded(n_components: int) -> int:
+    """Components rounded up to whole vectors."""
+    lanes = lane_count(n_components)
+    return -(-n_components // lanes) * lanes
+
+
+def table(values: Array, dtype: np.dtype[Any] | type) -> Table:
+    """(K, d) values as the (d, padded K) table that kernels gather from."""
+    n_components, d = values.shape
+    width = padded(n_components)
+    if width == n_components:
+        return np.ascontiguousarray(values.T, dtype=dtype)
+    out = np.zeros((d, width), dtype)
+    out[:, :n_components] = values.T
+    return out
+
+
+def row_bytes(n_components: int, itemsize: int, row_offsets: bool) -> int:
+    """Bytes per row that the M-step gathers; what `Block` sizes its tiles by."""
+    return padded(n_components) * itemsize * (2 if row_offsets else 1)
+
+
+# ------------------------------------------------------------------------------ E-step
+
+
+class _Tables(NamedTuple):
+    """Parameters in the form that the kernels read."""
+
+    means: Table
+    spread: Table | None
+    terms: Array
+    lanes: tuple[int, ...]
+    offsets: bool
+
+
+def _tables(parameters: Parameters, dtype: np.dtype[Any]) -> _Tables:
+    spread = parameters.mean_variances
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(parameters.weights)
+    tau = np.full(len(log_weights), parameters.offset_variance)
+    return _Tables(
+        table(parameters.means, dtype),
+        None if spread is None else table(spread, dtype),
+        np.stack([log_weights, parameters.variances, tau]),
+        LANES[lane_count(len(log_weights))],
+        parameters.offset_variance > 0.0,
+    )
+
+
+def e_step(parameters: Parameters, block: Block) -> Statistics:
+    """Expected sufficient statistics of a block, tile by tile.
+
+    The responsibilities live only as long as their tile is worked on.
+    """
+    dtype = block.by_row.values.dtype
+    tables = _tables(parameters, dtype)
+    d, width = tables.means.shape
+    support, deviations = np.zeros((d, width)), np.zeros((d, width))
+    n_components = len(parameters.weights)
+    totals = np.zeros((n_components + 1, 4))
+    work = _Workspace(block.tile_rows, width, dtype, tables.offsets)
+    columns = block.by_tile_column
+    for tile, (first, n_rows) in enumerate(block.tiles()):
+        totals += _posterior_tile(tables, block, first, n_rows, work)
+        kernels.column_sums(
+            columns,
+            tile * d,
+            tables.means,
+            work.posterior,
+            work.shift,
+            tables.lanes,
+            support,
+            deviations,
+        )
+    rows, cells, residuals, offset_squares = totals[:-1].T.copy()
+    return Statistics(
+        float(totals[-1, 0]),
+        rows,
+        cells,
+        residuals,
+        offset_squares,
+        support[:, :n_components],
+        deviations[:, :n_components],
+    )
+
+
+def posterior(parameters: Parameters, block: Block) -> Posterior:
+    """Responsibilities, log joint densities and offsets of every row of a block."""
+    dtype = block.by_row.values.dtype
+    tables = _tables(parameters, dtype)
+    width = tables.means.shape[1]
+    shape = (len(block.counts), len(parameters.weights))
+    responsibilities, log_joint = np.empty(shape), np.empty(shape)
+    offsets, offset_variances = np.zeros(shape), np.zeros(shape)
+    work = _Workspace(block.tile_rows, width, dtype, tables.offsets)
+    for first, n_rows in block.tiles():
+        rows = slice(first, first + n_rows)
+        _posterior_tile(tables, block, first, n_rows, work, weighted=False)
+        responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
+        log_joint[rows] = work.distances[:n_rows, : shape[1]]
+        if work.sums is not None:
+            tau, v = parameters.offset_variance, parameters.variances
+            both = v + block.counts[rows, None] * tau
+            offsets[rows] = tau * work.sums[:n_rows, : shape[1]] / both
+            offset_variances[rows] = tau * v / both
+    densities = np.where(block.counts > 0, logsumexp(log_joint, axis=1), 0.0)
+    total = densities.sum() if block.row_weights is None else block.row_weights @ densities
+    return Posterior(responsibilities, log_joint, float(total), offsets, offset_variances)
+
+
+def statistics_of(responsibilities: Array, parameters: Parameters, block: Block) -> Statistics:
+    """Statistics under given responsibilities (n, K): what an M-step alone needs.
+
+    The residuals are taken at ``parameters``; row offsets are left at 0. The
+    log-likelihood of this is not defined and given as NaN.
+    """
+    dtype = block.by_row.values.dtype
+    tables = _tables(parameters._replace(offset_variance=0.0), dtype)
+    d, width = tables.means.shape
+    n_components = len(parameters.weights)
+    support, deviations = np.zeros((d, width)), np.zeros((d, width))
+    work = _Workspace(block.tile_rows, width, dtype, offsets=False)
+    weights = responsibilities
+    if block.row_weights is not None:
+        weights = responsibilities * block.row_weights[:, None]
+    residuals = np.zeros(n_components)
+    for tile, (first, n_rows) in enumerate(block.tiles()):
+        rows = slice(first, first + n_rows)
+        distances = work.distances[:n_rows]
+        kernels.squared_distances(
+            block.by_row, first, tables.means, tables.spread, tables.lanes, distances, None
+        )
+        residuals += np.einsum("uk,uk->k", weights[rows], distances[:, :n_components])
+        work.posterior[:n_rows, :n_components] = weights[rows]
+        kernels.column_sums(
+            block.by_tile_column,
+            tile * d,
+            tables.means,
+            work.posterior,
+            None,
+            tables.lanes,
+            support,
+            deviations,
+        )
+    return Statistics(
+        float("nan"),
+        weights.sum(axis=0),
+        block.counts @ weights,
+        residuals,
+        np.zeros(n_components),
+        support[:, :n_components],
+        deviations[:, :n_components],
+    )
+
+
+class _Workspace:
+    """Arrays of one tile, used again for the next."""
+
+    def __init__(self, n_rows: int, width: int, dtype: np.dtype[Any], offsets: bool) -> None:
+        self.distances = np.empty((n_rows, width))
+        self.posterior = np.zeros((n_rows, width), dtype)  # lanes beyond K stay 0
+        self.sums = np.empty((n_rows, width)) if offsets else None
+        self.shift = np.zeros((n_rows, width), dtype) if offsets else None
+
+
+def _posterior_tile(
+    tables: _Tables,
+    block: Block,
+    first: int,
+    n_rows: int,
+    work: _Workspace,
+    weighted: bool = True,
+) -> Array:
+    """Fill the workspace for one tile; returns the sums over its rows, (K + 1, 4)."""
+    rows = slice(first, first + n_rows)
+    distances = work.distances[:n_rows]
+    sums = None if work.sums is None else work.sums[:n_rows]
+    shift = None if work.shift is None else work.shift[:n_rows]
+    kernels.squared_distances(
+        block.by_row, first, tables.means, tables.spread, tables.lanes, distances, sums
+    )
+    weights = block.row_weights
+    totals = np.empty((-(-n_rows // _ROWS_PER_TASK), tables.terms.shape[1] + 1, 4))
+    kernels.responsibilities(
+        distances,
+        sums,
+        block.counts[rows],
+        None if weights is None or not weighted else weights[rows],
+        tables.terms,
+        work.posterior[:n_rows],
+        shift,
+        totals,
+    )
+    return np.asarray(totals.sum(axis=0))
