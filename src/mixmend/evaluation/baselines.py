@@ -12,9 +12,8 @@ from sklearn.exceptions import NotFittedError
 from mixmend.completion import predictive
 from mixmend.completion.predictive import Array, Predictive
 from mixmend.errors import DataError, MixmendError
-from mixmend.observed.compressed import Compressed
 from mixmend.observed.convert import as_observed
-from mixmend.observed.matrix import ObservedMatrix
+from mixmend.observed.matrix import Compressed, ObservedMatrix
 
 
 class Baseline(BaseEstimator):  # type: ignore[misc]

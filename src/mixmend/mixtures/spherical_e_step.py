@@ -235,18 +235,21 @@ def posterior(parameters: Parameters, block: Block) -> Posterior:
     return Posterior(responsibilities, log_joint, float(total), offsets, offset_variances)
 
 
-def statistics_of(responsibilities: Array, parameters: Parameters, block: Block) -> Statistics:
+def statistics_of(
+    responsibilities: Array, parameters: Parameters, block: Block, offsets: Array | None = None
+) -> Statistics:
     """Statistics under given responsibilities (n, K): what an M-step alone needs.
 
-    The residuals are taken at ``parameters``; row offsets are left at 0. The
-    log-likelihood of this is not defined and given as NaN.
+    The residuals are taken at ``parameters``; ``offsets`` (n,), where given, are known row
+    offsets that are taken out first. The log-likelihood of this is not defined and given
+    as NaN; offset squares are 0.
     """
     dtype = block.by_row.values.dtype
     tables = _tables(parameters._replace(offset_variance=0.0), dtype)
     d, width = tables.means.shape
     n_components = len(parameters.weights)
     support, deviations = np.zeros((d, width)), np.zeros((d, width))
-    work = _Workspace(block.tile_rows, width, dtype, offsets=False)
+    work = _Workspace(block.tile_rows, width, dtype, offsets=offsets is not None)
     weights = responsibilities
     if block.row_weights is not None:
         weights = responsibilities * block.row_weights[:, None]
@@ -254,17 +257,22 @@ def statistics_of(responsibilities: Array, parameters: Parameters, block: Block)
     for tile, (first, n_rows) in enumerate(block.tiles()):
         rows = slice(first, first + n_rows)
         distances = work.distances[:n_rows]
+        sums = None if work.sums is None else work.sums[:n_rows]
         kernels.squared_distances(
-            block.by_row, first, tables.means, tables.spread, tables.lanes, distances, None
+            block.by_row, first, tables.means, tables.spread, tables.lanes, distances, sums
         )
-        residuals += np.einsum("uk,uk->k", weights[rows], distances[:, :n_components])
         work.posterior[:n_rows, :n_components] = weights[rows]
+        if offsets is not None and work.shift is not None and sums is not None:
+            b = offsets[rows, None]
+            distances += block.counts[rows, None] * b * b - 2.0 * b * sums
+            work.shift[:n_rows] = work.posterior[:n_rows] * b
+        residuals += np.einsum("uk,uk->k", weights[rows], distances[:, :n_components])
         kernels.column_sums(
             block.by_tile_column,
             tile * d,
             tables.means,
             work.posterior,
-            None,
+            work.shift,
             tables.lanes,
             support,
             deviations,

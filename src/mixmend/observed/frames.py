@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import reprlib
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError
-from mixmend.observed.cells import cell_name, floats_of_cells, number_or_nan, require_cells
-from mixmend.observed.compressed import Labels, label_array
+from mixmend.observed.cells import floats_of_cells, require_cells
+from mixmend.observed.compressed import Labels
 from mixmend.observed.matrix import ObservedMatrix
 
 
@@ -64,20 +62,19 @@ def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
         raise DataError(f"Column {repeated!r} occurs more than once: give columns distinct names.")
     require_cells(len(table), len(names))
     row_labels = _unless_counting(_pandas_index(table.to_native()))
-    column_labels = _unless_counting(label_array(names))
+    column_labels = _unless_counting(_label_array(names))
     columns = [_numbers(table.get_column(name), name) for name in names]
     narrow = all(column.dtype in (np.float32, np.float16) for column in columns)
     cells: NDArray[Any] = np.empty((len(table), len(names)), np.float32 if narrow else np.float64)
     for j, column in enumerate(columns):
         if column.dtype == object:
-            for row, value in enumerate(column):
-                name = partial(cell_name, row, j, row_labels, column_labels)
-                cells[row, j] = number_or_nan(value, name)
-        else:
-            cells[:, j] = column
+            labels = None if column_labels is None else column_labels[j : j + 1]
+            column = floats_of_cells(column[:, None], np.nan, row_labels, labels)[:, 0]
+        cells[:, j] = column
+    mark = np.nan if missing is None else missing
     return ObservedMatrix(
         (len(table), len(names)),
-        dense=floats_of_cells(cells, missing, row_labels, column_labels, copy=False),
+        dense=floats_of_cells(cells, mark, row_labels, column_labels, copy=False),
         row_labels=row_labels,
         column_labels=column_labels,
     )
@@ -99,7 +96,7 @@ def _eager(frame: Any) -> Any:
 
 
 def _is_foreign_frame(X: Any) -> bool:
-    """Recognise tables of other libraries that hand their data over in Arrow's form."""
+    """Recognise a table of a library unknown to narwhals that hands its data over in Arrow's form."""
     return hasattr(X, "__arrow_c_stream__") and hasattr(X, "columns")
 
 
@@ -109,13 +106,11 @@ def _numbers(series: Any, name: Any) -> NDArray[Any]:
     dtype = series.dtype
     if dtype == nw.Boolean or isinstance(dtype, nw.Decimal):
         series = series.cast(nw.Float64)
-    elif series.null_count() == len(series):
-        return np.full(len(series), np.nan, np.float32)  # says nothing, widens nothing
     elif dtype == nw.Object:
         return np.asarray(series.to_numpy(), dtype=object)
     elif not dtype.is_numeric():
         filled = series.drop_nulls()
-        shown = f", e.g. {reprlib.repr(filled[0])}" if len(filled) else ""
+        shown = f", e.g. {filled[0]!r}" if len(filled) else ""
         raise DataError(
             f"Column {name!r} is not numeric ({dtype}{shown}). Leave it out, or convert it to "
             "numbers first."
@@ -128,7 +123,16 @@ def _pandas_index(native: Any) -> Labels | None:
     index = getattr(native, "index", None)
     if index is None or not hasattr(native, "iloc"):
         return None
-    return label_array(list(index) if getattr(index, "nlevels", 1) > 1 else np.asarray(index))
+    return _label_array(list(index)) if getattr(index, "nlevels", 1) > 1 else np.asarray(index)
+
+
+def _label_array(labels: list[Any]) -> Labels:
+    """One label per element, also where the labels are tuples (which NumPy would unfold)."""
+    if any(isinstance(label, tuple) for label in labels):
+        array = np.empty(len(labels), object)
+        array[:] = labels
+        return array
+    return np.asarray(labels)
 
 
 def _unless_counting(labels: Labels | None) -> Labels | None:

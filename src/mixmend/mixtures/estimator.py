@@ -1,0 +1,385 @@
+"""GaussianMixture: the estimator that users fit to matrices with holes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from mixmend.completion.completer import Completer
+from mixmend.em.block import Block
+from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning
+from mixmend.mixtures import options as checks
+from mixmend.mixtures import saving
+from mixmend.mixtures.fitting import SphericalProblem, fit_spherical
+from mixmend.mixtures.folded import FoldedSpherical
+from mixmend.mixtures.priors import SphericalPrior
+from mixmend.mixtures.spherical import (
+    Parameters,
+    Posterior,
+    SphericalDensity,
+    n_parameters,
+    posterior,
+    row_bytes,
+)
+from mixmend.observed.convert import as_observed
+from mixmend.observed.holdout import as_generator
+from mixmend.observed.matrix import ObservedMatrix
+
+Array = NDArray[np.float64]
+
+
+class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Gaussian mixture fitted by EM to the observed cells of a matrix with holes.
+
+    Holes need no treatment beforehand: each row's likelihood is the marginal over the
+    columns that it observes, and the fit maximises exactly that (Ghahramani & Jordan 1994).
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of mixture components, K.
+    covariance_type : {"spherical"}, default "spherical"
+        One variance per component.
+    n_init : int, default 1
+        Starts of EM; the best is kept.
+    init_params : {"k-means++", "random"}, default "k-means++"
+        Where EM starts: rows given to the nearest of K rows drawn by k-means++ over
+        observed cells, or random responsibilities.
+    tol : float, default 1e-6
+        EM stops when the objective rises by at most ``tol`` times its absolute value; 0
+        takes ``max_iter`` steps.
+    max_iter : int, default 500
+        Most EM steps per start.
+    min_variance : float, default 0.0
+        Floor of the component variances.
+    min_support : float, default 0.0
+        Without a prior on the means: a component's mean of a column is updated only where
+        the responsibilities of the rows that observe the column sum to at least this.
+    prior : None, "default" or SphericalPrior, default None
+        None is maximum likelihood. "default" draws the component means towards the column
+        effects with a strength learned from the data (see `SphericalPrior`).
+    center : {"none", "columns", "rows", "biases"}, default "none"
+        Effects beside the components. "rows" and "biases" give each row an offset with a
+        Gaussian prior, integrated out exactly, whose variance is learned: some raters are
+        kinder than others. "columns" and "biases" let the means' prior (and a mean that
+        nothing supports) centre on column effects, rather than on one number.
+    accelerate : bool, default False
+        SQUAREM extrapolation behind a safeguard; the objective still never falls.
+    screen : int, default 0
+        With several starts: steps that each takes before only the better half goes on; 0
+        runs all to their end.
+    weights_init : array-like, shape (K,), optional
+        Mixing weights to start from.
+    means_init : array-like, shape (K, d), optional
+        Means to start from; then there is one start.
+    covariances_init : array-like, shape (K,), optional
+        Variances to start from.
+    warm_start : bool, default False
+        Whether a further call of `fit` continues from the present parameters.
+    random_state : int, Generator, RandomState or None, default None
+        Makes starts and samples reproducible.
+    verbose : int, default 0
+        1 shows progress.
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (K,)
+        Mixing weights.
+    means_ : ndarray, shape (K, d)
+        Component means (posterior means under a prior).
+    covariances_ : ndarray, shape (K,)
+        Component variances.
+    log_likelihood_ : float
+        Log-likelihood of the observed cells (under a prior on the means: a lower bound).
+    objective_ : float
+        What EM maximised: ``log_likelihood_`` plus the log prior.
+    converged_ : bool
+        Whether the tolerance was reached.
+    n_iter_ : int
+        Steps of the best start.
+    history_ : list of float
+        Objective at the start and after each step of the best start.
+    histories_ : list of list of float
+        The same for every start.
+    mean_variances_ : ndarray, shape (K, d), or None
+        Posterior variances of the means under a prior.
+    prior_variance_ : float
+        Prior variance of the means: given, learned, or infinite without a prior.
+    offset_variance_ : float
+        Learned variance of the row offsets; 0 without.
+    column_effects_ : ndarray, shape (d,)
+        The centre of the means' prior.
+    column_labels_ : ndarray, shape (d,), or None
+        Labels of the columns that the model was fitted to.
+    n_features_in_ : int
+        Columns, d.
+
+    Raises
+    ------
+    DataError
+        For data that are no matrix of finite numbers with holes.
+    MixmendError
+        For an option out of its range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If ``max_iter`` was reached (and ``tol`` is not 0), or after Ctrl-C.
+    CollapsedComponentWarning
+        If a component lost its rows or its variance.
+    EmptyEntityWarning
+        If rows or columns have nothing observed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mixmend as mm
+    >>> X = [[1.0, 1.2, np.nan], [0.8, np.nan, 1.1], [5.0, 5.1, 4.9], [np.nan, 4.8, 5.2]]
+    >>> gm = mm.GaussianMixture(n_components=2, random_state=0, min_variance=0.01).fit(X)
+    >>> gm.complete(X).round(2)
+    array([[1.  , 1.2 , 1.1 ],
+           [0.8 , 1.2 , 1.1 ],
+           [5.  , 5.1 , 4.9 ],
+           [5.  , 4.8 , 5.2 ]])
+    """
+
+    _saved_kind = "gaussian-mixture"
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        covariance_type: Literal["spherical"] = "spherical",
+        *,
+        n_init: int = 1,
+        init_params: Literal["k-means++", "random"] = "k-means++",
+        tol: float = 1e-6,
+        max_iter: int = 500,
+        min_variance: float = 0.0,
+        min_support: float = 0.0,
+        prior: Literal["default"] | SphericalPrior | None = None,
+        center: Literal["none", "columns", "rows", "biases"] = "none",
+        accelerate: bool = False,
+        screen: int = 0,
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        covariances_init: ArrayLike | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.n_init = n_init
+        self.init_params = init_params
+        self.tol = tol
+        self.max_iter = max_iter
+        self.min_variance = min_variance
+        self.min_support = min_support
+        self.prior = prior
+        self.center = center
+        self.accelerate = accelerate
+        self.screen = screen
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+    # ------------------------------------------------------------------ fitting
+
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture to the observed cells of X.
+
+        Parameters
+        ----------
+        X : matrix-like, shape (n, d)
+            ObservedMatrix; array, masked array or data frame with NaN (null) for holes;
+            scipy.sparse, where stored means observed.
+        y : ignored
+        sample_weight : array-like, shape (n,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        GaussianMixture
+            Itself. After Ctrl-C: fitted as far as it had come, with a warning.
+        """
+        options = checks.checked(self)
+        obs = as_observed(X, row_weights=sample_weight, copy=False)
+        checks.require_rows("n_components", options.n_components, obs)
+        start = checks.given_start(self, obs.shape[1])
+        if self.warm_start and hasattr(self, "parameters_"):
+            start = self.parameters_
+        problem = SphericalProblem(obs, options, start, as_generator(self.random_state))
+        outcome = fit_spherical(problem, verbose=bool(self.verbose))
+        best = outcome.restarts.best
+        self._density = outcome.density
+        self._take(best.parameters)
+        self.column_effects_ = outcome.column_effects
+        self.log_likelihood_ = best.log_likelihood
+        self.objective_ = best.objective
+        self.converged_ = best.converged
+        self.n_iter_ = best.n_iter
+        self.history_ = list(best.history)
+        self.histories_ = [list(fit.history) for fit in outcome.restarts.runs]
+        self._remember_columns(obs)
+        self._warn(obs, interrupted=outcome.restarts.interrupted)
+        return self
+
+    def _take(self, parameters: Parameters) -> None:
+        """Show parameters as fitted attributes."""
+        self.parameters_ = parameters
+        self.weights_ = parameters.weights
+        self.means_ = np.ascontiguousarray(parameters.means)
+        self.covariances_ = parameters.variances
+        self.mean_variances_ = parameters.mean_variances
+        self.prior_variance_ = parameters.prior_variance
+        self.offset_variance_ = parameters.offset_variance
+
+    def _adopt(self, parameters: Parameters, d: int, labels: NDArray[Any] | None) -> Self:
+        """Become a fitted mixture of given parameters."""
+        self._take(parameters)
+        self._density = SphericalDensity(row_offsets=parameters.offset_variance > 0)
+        self.n_features_in_, self.column_labels_ = d, labels
+        checks.remember_names(self)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+        """Fit, then give the most likely component of each row, shape (n,)."""
+        return self.fit(X, y).predict(X)
+
+    def _remember_columns(self, obs: ObservedMatrix) -> None:
+        self.n_features_in_ = obs.shape[1]
+        self.column_labels_ = obs.column_labels if obs.has_column_labels else None
+        checks.remember_names(self)
+
+    def _warn(self, obs: ObservedMatrix, interrupted: bool) -> None:
+        if interrupted:
+            warnings.warn(
+                f"Interrupted after {self.n_iter_} steps: the best parameters so far are kept. "
+                "Continue with warm_start=True.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif not self.converged_ and self.tol > 0:
+            warnings.warn(
+                f"EM did not converge in {self.max_iter} steps. Raise max_iter, raise tol or "
+                "try accelerate=True.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        checks.warn_of_empty(obs, EmptyEntityWarning, stacklevel=4)
+        checks.warn_of_collapse(self.parameters_, obs, CollapsedComponentWarning, stacklevel=4)
+
+    # ------------------------------------------------------------------ rows
+
+    def _columns(self) -> tuple[int, NDArray[Any] | None]:
+        check_is_fitted(self)
+        return self.n_features_in_, self.column_labels_
+
+    def _posterior(self, obs: ObservedMatrix) -> Posterior:
+        size = row_bytes(len(self.weights_), obs.dtype.itemsize, self.offset_variance_ > 0)
+        return posterior(self.parameters_, Block(obs, size))
+
+    def _fold_in(self, obs: ObservedMatrix) -> FoldedSpherical:
+        return FoldedSpherical(self.parameters_, self._posterior(obs))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Responsibilities: posterior probability of each component, shape (n, K).
+
+        A row with nothing observed gets the mixing weights.
+        """
+        return self._posterior(self._new_rows(X)).responsibilities
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Most likely component of each row, shape (n,)."""
+        return np.asarray(self.predict_proba(X).argmax(axis=1))
+
+    def score_samples(self, X: Any) -> Array:
+        """Log density of the observed cells of each row, shape (n,); 0 where none is."""
+        obs = self._new_rows(X)
+        return np.where(obs.row_counts > 0, self._posterior(obs).log_densities(), 0.0)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean over rows of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def n_parameters(self) -> int:
+        """Free parameters: K d means, K variances, K - 1 weights (and the offset variance)."""
+        check_is_fitted(self)
+        return n_parameters(self.parameters_, self._density)
+
+    def bic(self, X: Any, sample_size: Literal["rows", "entries"] = "rows") -> float:
+        """Bayesian information criterion, ``-2 l + parameters * log(size)``: lower is better.
+
+        Parameters
+        ----------
+        X : matrix-like, shape (n, d)
+            The data that the model was fitted to.
+        sample_size : {"rows", "entries"}, default "rows"
+            What counts as a draw: rows are the independent units of the mixture; observed
+            entries punish long rows' columns harder. Both appear in the literature.
+        """
+        obs = self._new_rows(X)
+        size = {"rows": obs.shape[0], "entries": obs.n_observed}.get(sample_size)
+        if size is None:
+            raise checks.bad_option("sample_size", sample_size, ("rows", "entries"))
+        deviance = -2.0 * float(self.score_samples(obs).sum())
+        return deviance + self.n_parameters() * float(np.log(size))
+
+    def aic(self, X: Any) -> float:
+        """Akaike information criterion, ``-2 l + 2 * parameters``: lower is better."""
+        return -2.0 * float(self.score_samples(X).sum()) + 2.0 * self.n_parameters()
+
+    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
+        """Draw complete rows from the fitted mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default 1
+            How many.
+
+        Returns
+        -------
+        X : ndarray, shape (n_samples, d)
+        labels : ndarray of int, shape (n_samples,)
+            The component that each row was drawn from, in increasing order.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise checks.out_of_range("n_samples", n_samples, "at least 1")
+        rng = as_generator(self.random_state)
+        counts = rng.multinomial(n_samples, self.weights_)
+        labels = np.repeat(np.arange(len(counts)), counts)
+        rows = rng.normal(size=(n_samples, self.n_features_in_))
+        rows *= np.sqrt(self.covariances_[labels])[:, None]
+        rows += self.means_[labels]
+        if self.offset_variance_ > 0:
+            rows += rng.normal(scale=np.sqrt(self.offset_variance_), size=(n_samples, 1))
+        return rows, labels
+
+    # ------------------------------------------------------------------ files
+
+    def _to_saved(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self)
+        return saving.mixture_to_saved(self)
+
+    @classmethod
+    def _from_saved(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        return saving.mixture_from_saved(cls, header, arrays)
+
+
+__all__ = ["GaussianMixture", "Parameters"]

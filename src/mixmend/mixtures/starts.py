@@ -1,0 +1,103 @@
+"""Where EM begins. All starts see only observed cells."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmend.em.block import Block
+from mixmend.kernels.simd import LANES
+from mixmend.kernels.spherical import squared_distances
+from mixmend.mixtures.spherical_e_step import (
+    Array,
+    Parameters,
+    lane_count,
+    posterior,
+    statistics_of,
+    table,
+)
+
+InitParams = Literal["k-means++", "random"]
+
+
+def pooled(block: Block, centre: Array) -> Parameters:
+    """One component at ``centre`` (d,) with the variance of the observed cells around it."""
+    parameters = Parameters(np.ones(1), np.asfortranarray(centre[None, :]), np.ones(1))
+    weights = np.ones((block.observed.shape[0], 1))
+    statistics = statistics_of(weights, parameters, block)
+    variance = statistics.residuals / np.maximum(statistics.cells, 1.0)
+    return parameters._replace(variances=np.where(variance > 0, variance, 1.0))
+
+
+def random_responsibilities(n: int, n_components: int, rng: np.random.Generator) -> Array:
+    """Uniform random responsibilities, each row summing to 1 (as scikit-learn's "random")."""
+    weights = rng.random((n, n_components)) + 1e-12
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def seeded_responsibilities(
+    block: Block, n_components: int, base: Parameters, rng: np.random.Generator
+) -> Array:
+    """Rows given whole to the nearest of K rows that `seeded_rows` picks.
+
+    Rows without any observed cell are shared among all components.
+    """
+    _, owner = seeded_rows(block, n_components, base, rng)
+    responsibilities = np.zeros((len(owner), n_components))
+    responsibilities[np.arange(len(owner)), owner] = 1.0
+    responsibilities[block.counts == 0] = 1.0 / n_components
+    return responsibilities
+
+
+def seeded_rows(
+    block: Block, n_components: int, base: Parameters, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pick K rows by k-means++ (Arthur & Vassilvitskii 2007) over observed cells.
+
+    The distance of a row to a picked row is taken over the cells that the row observes,
+    averaged per cell, with the picked row's holes filled by its expectation under ``base``
+    (one component): a cell that nobody saw adds nothing. Where ``base`` has row offsets
+    they are taken out of both rows. Rows without any observed cell are never picked while
+    others are left.
+
+    Returns
+    -------
+    picked : ndarray of int64, shape (K,)
+    owner : ndarray of int64, shape (n,)
+        Which of the picked rows is nearest to each row.
+    """
+    n = block.observed.shape[0]
+    draw = (block.counts > 0).astype(float)
+    if block.row_weights is not None:
+        draw = draw * block.row_weights
+    offsets = posterior(base, block).offsets[:, 0]
+    nearest = np.full(n, np.inf)
+    owner = np.zeros(n, np.int64)
+    picked = np.empty(n_components, np.int64)
+    mass = draw
+    for k in range(n_components):
+        # with fewer distinct rows than components, the rest are drawn like the first
+        mass = mass if mass.sum() > 0 else draw if draw.sum() > 0 else np.ones(n)
+        picked[k] = rng.choice(n, p=mass / mass.sum())
+        columns, values = block.observed.row(int(picked[k]))
+        centre = base.means[0].copy()
+        centre[columns] = values - offsets[picked[k]]
+        distance = _mean_distances(block, centre, offsets)
+        owner[distance < nearest] = k
+        nearest = np.minimum(nearest, distance)
+        mass = draw * nearest
+    return picked, owner
+
+
+def _mean_distances(block: Block, centre: Array, offsets: Array) -> Array:
+    """Mean squared distance per observed cell of every row to ``centre``, shape (n,)."""
+    view = block.by_row
+    means = table(np.asfortranarray(centre[None, :]), view.values.dtype)
+    shape = (len(offsets), means.shape[1])
+    distances, sums = np.empty(shape), np.empty(shape)
+    squared_distances(view, 0, means, None, LANES[lane_count(1)], distances, sums)
+    counts = np.maximum(block.counts, 1)
+    total = distances[:, 0] - 2.0 * offsets * sums[:, 0] + counts * offsets**2
+    return np.asarray(np.maximum(total, 0.0) / counts)
