@@ -31,6 +31,9 @@ class Density(Protocol[P, S]):
     def objective(self, statistics: S, parameters: P) -> float:
         """What EM raises: the log-likelihood, plus the log prior where there is one."""
 
+    def collapsed(self, parameters: P) -> bool:
+        """Whether the parameters sit at a singularity, where likelihood means nothing."""
+
     def pack(self, parameters: P) -> NDArray[np.float64]:
         """The parameters as one unconstrained vector (for acceleration)."""
 
@@ -67,6 +70,8 @@ class Fit(Generic[P]):
         Whether the last gain was within the tolerance.
     interrupted : bool
         Whether Ctrl-C ended the run.
+    collapsed : bool
+        Whether it ended at a singularity of the likelihood.
     """
 
     parameters: P
@@ -75,6 +80,7 @@ class Fit(Generic[P]):
     history: tuple[float, ...]
     converged: bool
     interrupted: bool = False
+    collapsed: bool = False
 
     @property
     def n_iter(self) -> int:
@@ -148,6 +154,7 @@ def run(
         tuple(history),
         converged,
         interrupted,
+        density.collapsed(state.parameters),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from mixmend.em.block import Block
@@ -19,7 +19,8 @@ class Restarts(Generic[P]):
     Attributes
     ----------
     best : Fit
-        The run with the highest objective (the first of equals).
+        The run with the highest objective (the first of equals) among those that did not
+        end at a singularity, or among all where every one did.
     runs : tuple of Fit
         All runs in the order of their starts; screened-out ones end where they were dropped.
     """
@@ -71,7 +72,7 @@ def run_restarts(
         if runs[-1].interrupted:
             break
     if first_leg < max_iter and not runs[-1].interrupted:
-        ranked = sorted(range(len(runs)), key=lambda i: -runs[i].objective)
+        ranked = sorted(range(len(runs)), key=lambda i: _merit(runs[i]), reverse=True)
         for i in ranked[: -(-len(runs) // 2)]:
             if runs[i].converged:
                 continue
@@ -81,17 +82,13 @@ def run_restarts(
             runs[i] = _joined(runs[i], rest)
             if rest.interrupted:
                 break
-    best = max(runs, key=lambda fit: fit.objective)
+    best = max(runs, key=_merit)
     return Restarts(best, tuple(runs))
 
 
+def _merit(fit: Fit[P]) -> tuple[bool, float]:
+    return not fit.collapsed, fit.objective
+
+
 def _joined(head: Fit[P], tail: Fit[P]) -> Fit[P]:
-    history = head.history + tail.history[1:]
-    return Fit(
-        tail.parameters,
-        tail.objective,
-        tail.log_likelihood,
-        history,
-        tail.converged,
-        tail.interrupted,
-    )
+    return replace(tail, history=head.history + tail.history[1:])

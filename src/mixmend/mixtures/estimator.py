@@ -99,6 +99,9 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         Log-likelihood of the observed cells (under a prior on the means: a lower bound).
     objective_ : float
         What EM maximised: ``log_likelihood_`` plus the log prior.
+    collapsed_ : bool
+        Whether a component has collapsed onto points (in every start); a singular likelihood
+        says nothing, and starts without one are preferred.
     converged_ : bool
         Whether the tolerance was reached.
     n_iter_ : int
@@ -142,11 +145,10 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     >>> import mixmend as mm
     >>> X = [[1.0, 1.2, np.nan], [0.8, np.nan, 1.1], [5.0, 5.1, 4.9], [np.nan, 4.8, 5.2]]
     >>> gm = mm.GaussianMixture(n_components=2, random_state=0, min_variance=0.01).fit(X)
-    >>> gm.complete(X).round(2)
-    array([[1.  , 1.2 , 1.1 ],
-           [0.8 , 1.2 , 1.1 ],
-           [5.  , 5.1 , 4.9 ],
-           [5.  , 4.8 , 5.2 ]])
+    >>> gm.complete(X)[0].round(2)
+    array([1. , 1.2, 1.1])
+    >>> gm.complete(X, return_std=True)[1][0].round(2)
+    array([0.  , 0.  , 0.1])
     """
 
     _saved_kind = "gaussian-mixture"
@@ -232,6 +234,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         self.log_likelihood_ = best.log_likelihood
         self.objective_ = best.objective
         self.converged_ = best.converged
+        self.collapsed_ = best.collapsed
         self.n_iter_ = best.n_iter
         self.history_ = list(best.history)
         self.histories_ = [list(fit.history) for fit in outcome.restarts.runs]
@@ -282,7 +285,13 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
                 stacklevel=3,
             )
         checks.warn_of_empty(obs, EmptyEntityWarning, stacklevel=4)
-        checks.warn_of_collapse(self.parameters_, obs, CollapsedComponentWarning, stacklevel=4)
+        checks.warn_of_collapse(
+            self.parameters_,
+            obs,
+            self._density.singular_variance,
+            CollapsedComponentWarning,
+            stacklevel=4,
+        )
 
     # ------------------------------------------------------------------ rows
 

@@ -25,6 +25,9 @@ from mixmend.progress import track
 
 _BASE_STEPS = 200
 
+_SINGULAR_SHARE = 1e-7
+"""Below this share of one component's variance, a variance counts as collapsed."""
+
 
 @dataclass(frozen=True, slots=True)
 class SphericalProblem:
@@ -59,7 +62,8 @@ def fit_spherical(problem: SphericalProblem, verbose: bool = False) -> Outcome:
     # a column that nobody observes has no effect of its own: it takes the grand mean
     effects = base.means[0] if options.center in ("columns", "biases") else grand_mean
     if options.n_components > 1:
-        density = replace(density, prior_means=effects)
+        singular = _SINGULAR_SHARE * float(base.variances[0])
+        density = replace(density, prior_means=effects, singular_variance=singular)
     starts = _starts(problem, density, block, base)
     total = len(starts) * options.max_iter
     with track("EM", total=total, enabled=verbose or None) as progress:

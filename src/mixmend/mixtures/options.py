@@ -167,12 +167,15 @@ def warn_of_empty(obs: ObservedMatrix, category: type[Warning], stacklevel: int)
 
 
 def warn_of_collapse(
-    parameters: Parameters, obs: ObservedMatrix, category: type[Warning], stacklevel: int
+    parameters: Parameters,
+    obs: ObservedMatrix,
+    singular_variance: float,
+    category: type[Warning],
+    stacklevel: int,
 ) -> None:
     """Say which components have lost their rows or their variance."""
     size = obs.shape[0] if obs.row_weights is None else float(obs.row_weights.sum())
     rows = parameters.weights * size
-    spread = float(obs.by_row.values.astype(np.float64).var())
     for k, (weight, variance) in enumerate(zip(rows, parameters.variances, strict=True)):
         if weight < 1e-3:
             warnings.warn(
@@ -181,7 +184,7 @@ def warn_of_collapse(
                 category,
                 stacklevel=stacklevel,
             )
-        elif variance <= 1e-10 * spread and len(parameters.weights) > 1:
+        elif variance < singular_variance:
             warnings.warn(
                 f"Component {k} has collapsed onto single points (variance {variance:.2g}). "
                 "Set min_variance, give a prior, or ask for fewer components.",

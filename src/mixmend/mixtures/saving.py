@@ -60,6 +60,7 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
         "log_likelihood": model.log_likelihood_,
         "objective": model.objective_,
         "converged": bool(model.converged_),
+        "collapsed": bool(model.collapsed_),
         "n_features": int(model.n_features_in_),
     }
     arrays: Arrays = {
@@ -101,6 +102,7 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
     model.column_effects_ = arrays["column_effects"]
     model.log_likelihood_, model.objective_ = header["log_likelihood"], header["objective"]
     model.converged_ = bool(header["converged"])
+    model.collapsed_ = bool(header["collapsed"])
     model.history_ = arrays["history"].tolist()
     model.histories_ = [model.history_]
     model.n_iter_ = len(model.history_) - 1

@@ -38,8 +38,9 @@ class Selection:
         "bic" or "heldout".
     table : list of dict
         One per candidate, in the order tried: ``n_components``, ``center``, ``bic`` or
-        ``rmse``, ``log_likelihood``, ``coverage`` (of 90 % intervals, held out), ``seconds``,
-        ``stage`` ("center" or "components").
+        ``rmse``, ``mae``, ``log_likelihood``, ``coverage`` (of 90 % intervals; all four held
+        out), ``collapsed`` (a component fell onto points: not chosen while others are left),
+        ``seconds``, ``stage`` ("center" or "components").
     interrupted : bool
         Whether Ctrl-C ended the search; then the best candidate so far was chosen.
     """
@@ -197,6 +198,7 @@ class _Search:
             warnings.simplefilter("ignore")
             model = self.estimator(k, center, n_init).fit(self.train)
         row: Candidate = {"n_components": k, "center": center, "stage": stage}
+        row["collapsed"] = model.collapsed_
         if self.held_out is None:
             row["bic"] = float(model.bic(self.train))
             row["log_likelihood"] = float(model.log_likelihood_)
@@ -212,7 +214,8 @@ class _Search:
         """The best candidate of a stage, or of all where the stage was not reached."""
         key = "bic" if self.held_out is None else "rmse"
         rows = [row for row in self.table if row["stage"] == stage] or self.table
-        return min(rows, key=lambda row: row[key])
+        # a singular likelihood has no meaning: such a candidate wins only if all are singular
+        return min(rows, key=lambda row: (row["collapsed"], row[key]))
 
 
 def _held_out_scores(

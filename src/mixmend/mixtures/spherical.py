@@ -55,6 +55,9 @@ class SphericalDensity:
         c, the centre of the means' prior.
     row_offsets : bool
         Whether rows have offsets b_u.
+    singular_variance : float
+        A component whose variance is below this has collapsed onto points: its likelihood
+        has no bound and says nothing.
     """
 
     min_variance: float = 0.0
@@ -62,6 +65,7 @@ class SphericalDensity:
     prior: SphericalPrior | None = None
     prior_means: Array | None = None
     row_offsets: bool = False
+    singular_variance: float = 0.0
 
     def e_step(self, parameters: Parameters, block: Block) -> Statistics:
         """Expected sufficient statistics of a block of rows."""
@@ -74,6 +78,10 @@ class SphericalDensity:
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood (bound) plus log prior densities at the parameters of the E-step."""
         return statistics.log_likelihood + log_prior(parameters, self)
+
+    def collapsed(self, parameters: Parameters) -> bool:
+        """Whether a component's variance has fallen below ``singular_variance``."""
+        return bool(np.any(parameters.variances < self.singular_variance))
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""
