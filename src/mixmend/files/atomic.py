@@ -58,8 +58,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
     ('all of it', 1)
     """
     shown = os.fspath(path)
-    target = Path(os.path.realpath(shown))
     check_output(shown, overwrite=overwrite)
+    target = Path(os.path.realpath(shown))
     temporary = _temporary_beside(target)
     try:
         # 0o666 under the user's umask, as any program's output; an old file's mode is kept
@@ -108,9 +108,9 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = True) -> Non
     shown = os.fspath(path)
     if not shown:
         raise OutputError("Cannot write: the output's name is empty. Give a file name.")
-    target = Path(os.path.realpath(shown))
     folder = Path(shown).parent
     try:
+        target = Path(os.path.realpath(shown))
         if target.is_dir():
             raise OutputError(
                 f"Cannot write {shown}: a folder has that name. "

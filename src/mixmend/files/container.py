@@ -200,7 +200,7 @@ def _to_npy(name: str, array: NDArray[Any]) -> bytes:
             "strings and dates are saved."
         )
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
     return stream.getvalue()
 
 

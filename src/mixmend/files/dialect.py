@@ -70,7 +70,7 @@ def allows_quotes(separator: str) -> bool:
 
 
 def records(text: str, separator: str, first_line: int = 1) -> Iterator[Record]:
-    """Cut text into records, exactly; lines with nothing but blanks are left out.
+    r"""Cut text into records, exactly; lines with nothing but blanks are left out.
 
     This is the reference for what a file means. The fast way in ``text`` is taken only
     where it is sure to agree.
@@ -95,7 +95,7 @@ def records(text: str, separator: str, first_line: int = 1) -> Iterator[Record]:
 
     Examples
     --------
-    >>> list(records('a,"b,c"\\n\\n1,2\\n', ","))
+    >>> list(records('a,"b,c"\n\n1,2\n', ","))
     [Record(line=1, fields=['a', 'b,c']), Record(line=3, fields=['1', '2'])]
     >>> list(records("1::Heat (1995)::5", "::"))
     [Record(line=1, fields=['1', 'Heat (1995)', '5'])]
@@ -108,15 +108,17 @@ def records(text: str, separator: str, first_line: int = 1) -> Iterator[Record]:
                 yield Record(number, kept)
         return
     if not allows_quotes(separator) or '"' not in text:
+        blank = " " if separator == "\t" else " \t"
         for number, line in enumerate(text.split("\n"), first_line):
-            if line.strip(" \t") or (separator == "\t" and line.strip(" ")):
+            if line.strip(blank):
                 yield Record(number, line.split(separator))
         return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     start = 0
     try:
         for fields in reader:
-            if fields and (len(fields) > 1 or fields[0].strip(" \t")):
+            if len(fields) > 1 or (fields and fields[0].strip(" \t")):
                 yield Record(first_line + start, fields)
             start = reader.line_num
     except csv.Error as error:
@@ -161,7 +163,9 @@ def sniff(
             )
     found = _lenient(sample, separator)
     if not found:
-        raise FileFormatError(f"{shown} has only blank lines. Give a file with at least one rating.")
+        raise FileFormatError(
+            f"{shown} has only blank lines. Give a file with at least one rating."
+        )
     first = [field.strip(" \t") for field in found[0].fields]
     named = looks_like_header(first, [r.fields for r in found[1:]]) if header is None else header
     data = found[1:] if named else found
@@ -222,7 +226,8 @@ def _lenient(sample: str, separator: str) -> list[Record]:
 
 def _sniffed_separator(shown: str, sample: str) -> str:
     """Take the separator that cuts the most lines into equally many columns, two at least."""
-    best, best_share, widest = None, 0.0, 1
+    best: str | None = None
+    best_share = 0.0
     for candidate in ("::", *_SINGLE, _BLANK):
         counts = Counter(len(record.fields) for record in _lenient(sample, candidate))
         if not counts:
@@ -232,7 +237,6 @@ def _sniffed_separator(shown: str, sample: str) -> str:
         # ties go to the one named first; a blank inside names must not beat real separators
         if fields >= 2 and share > best_share + (0.2 if best else 0.0):
             best, best_share = candidate, share
-        widest = max(widest, fields)
     if best is not None:
         return best
     if is_number(sample.split("\n", 1)[0].strip() or "x"):

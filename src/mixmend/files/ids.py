@@ -97,7 +97,7 @@ class IdColumn:
             np.int64,
             len(distinct),
         )
-        return table[local]
+        return np.take(table, local)
 
 
 class NumberColumn:
@@ -108,7 +108,7 @@ class NumberColumn:
     dtype : {"float64", "float32"}
         Type to keep them in.
     mark : str or None
-        Text that stands for a hole, besides numbers.
+        Text that stands for a hole, in upper or lower case.
     """
 
     def __init__(self, dtype: str, mark: str | None = None) -> None:
@@ -130,7 +130,7 @@ class NumberColumn:
         return bad
 
     def finish(self) -> NDArray[np.floating[Any]]:
-        """Give all numbers that were taken, NaN for the marked holes; the column is then used up."""
+        """Give all numbers that were taken, NaN for marked holes; the column is then used up."""
         parts, self._parts = self._parts, []
         return _joined(parts, self._dtype)
 
@@ -155,9 +155,11 @@ def numbers_of(series: pl.Series, mark: str | None) -> tuple[NDArray[np.float64]
 
     marked = None
     numbers = series.cast(pl.Float64, strict=False)
+    if mark is not None and series.dtype.is_float() and mark.lower() == "nan":
+        marked = series.is_nan()
     if series.dtype == pl.String:
         if mark is not None:
-            marked = series.str.strip_chars(_BLANKS) == mark
+            marked = series.str.strip_chars(_BLANKS).str.to_lowercase() == mark.lower()
         if numbers.null_count():
             numbers = series.str.strip_chars(_BLANKS).cast(pl.Float64, strict=False)
     out = numbers.to_numpy()  # null becomes NaN

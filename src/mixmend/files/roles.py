@@ -128,8 +128,12 @@ def missing_roles(shown: str, absent: Sequence[str], names: Sequence[str], layou
     """
     what = " and ".join(_WHAT[role] for role in absent)
     options = ", ".join(f'{role}="…"' for role in absent)
-    command = ", ".join(f"--{role}" for role in absent)
-    wide = ' If it is a wide table, one column per item, give layout="wide".' if layouts else ""
+    command = ", ".join(f"--{role}-name" for role in absent)
+    wide = (
+        ' If it is a wide table, one column per item, give layout="wide" (--input-layout wide).'
+        if layouts
+        else ""
+    )
     return (
         f"{shown} has no column that is known to hold the {what}. It has: {listed(names)}. "
         f"Name the right one with {options} ({command}).{wide}"

@@ -65,13 +65,15 @@ class Source(NamedTuple):
     compression: str | None
 
 
-def identify(path: str | os.PathLike[str]) -> Source:
+def identify(path: str | os.PathLike[str], encoding: str = "utf-8") -> Source:
     """Tell what kind of file this is by its contents; its name is only cross-checked.
 
     Parameters
     ----------
     path : path-like
         The file.
+    encoding : str, default "utf-8"
+        Of text; in some encodings null bytes are no sign of a binary file.
 
     Returns
     -------
@@ -89,7 +91,9 @@ def identify(path: str | os.PathLike[str]) -> Source:
         start = stream.read(PEEK)
     if not start:
         raise FileFormatError(f"{shown} is empty. Give a file with at least one rating.")
-    compression = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+    compression = next(
+        (name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None
+    )
     if compression:
         with open_plain(Source(shown, "text", compression)) as plain:
             start = plain.read(PEEK)
@@ -106,7 +110,7 @@ def identify(path: str | os.PathLike[str]) -> Source:
         if start.startswith(magic) and b"\0" in start:
             raise FileFormatError(f"{shown} is {name}, not a ratings file. {cure}")
     if kind == "text":
-        _check_text(shown, start)
+        _check_text(shown, start, "16" in encoding or "32" in encoding)
     return Source(shown, kind, compression)
 
 
@@ -207,9 +211,9 @@ def _damaged(source: Source) -> FileFormatError:
     )
 
 
-def _check_text(shown: str, start: bytes) -> None:
+def _check_text(shown: str, start: bytes, wide_characters: bool) -> None:
     """Refuse what cannot be text, and what is text although its name says otherwise."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if wide_characters or start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return  # UTF-16 has null bytes rightly; the reader knows what to say about it
     if start.startswith(b"PK\x03\x04"):
         raise FileFormatError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,7 @@ _LONGEST_RECORD = 1 << 30
 _CUT = b"\x1f"  # stands for separators of several characters: a control sign no table uses
 _RUNS_OF_BLANKS = re.compile(rb" {2,}")
 _BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
+_BLANK_LINES_OF_TABS = re.compile(rb"\n(?: *\n)+")  # a line of tabs is one of empty fields
 
 
 class Piece(NamedTuple):
@@ -69,8 +71,8 @@ class TextTable:
         self.shown = source.path
         self._source = source
         self._encoding = _known_encoding(encoding)
-        start = next(self._pieces(_SAMPLE, quoting=False)).text.decode()
-        self.dialect, found = sniff(self.shown, start, separator, header)
+        first = next(self._pieces(_SAMPLE, quoting=False), Piece(1, b""))
+        self.dialect, found = sniff(self.shown, first.text.decode(), separator, header)
         self.sample = [record.fields for record in found]
         self._taken: list[int] = []
 
@@ -99,25 +101,20 @@ class TextTable:
             if len(batch[0]):
                 yield batch
 
-    def place(self, record: int) -> str:
-        """Say where the record with this number (from 0, among those read) stands."""
-        for piece, taken in zip(self._data(), self._taken, strict=False):
-            if record < taken:
-                for number, found in enumerate(self._records(piece)):
-                    if number == record:
-                        return f"line {found.line}"
-            record -= taken
-        raise AssertionError("the record was not read from this table")
+    def locate(self, record: int) -> tuple[str, list[str]]:
+        """Say where a record stands ("line 17"), and give its fields, for a message.
 
-    def cell(self, record: int, column: int) -> str:
-        """Give the text of one cell, for a message."""
+        Parameters
+        ----------
+        record : int
+            Its number, from 0, among those that `batches` has given so far.
+        """
         for piece, taken in zip(self._data(), self._taken, strict=False):
             if record < taken:
-                for number, found in enumerate(self._records(piece)):
-                    if number == record:
-                        return found.fields[column]
+                found = next(itertools.islice(self._records(piece), record, None))
+                return f"line {found.line}", found.fields
             record -= taken
-        raise AssertionError("the record was not read from this table")
+        raise IndexError("that record was not read from this table")
 
     # ------------------------------------------------------------------ pieces
 
@@ -127,8 +124,7 @@ class TextTable:
         for piece in self._pieces(BLOCK, quoting=self.dialect.quoting):
             text, first = piece.text, piece.first_line
             if skipping:
-                blank = re.match(rb"(?:[ \t]*\n)*", text)
-                start = blank.end() if blank else 0
+                start = _leading_blank(text, self.dialect.separator)
                 if start == len(text):
                     continue
                 end = _end_of_record(text, start, self.dialect.quoting)
@@ -248,8 +244,8 @@ def _fast(piece: Piece, dialect: Dialect, columns: Sequence[int]) -> list[pl.Ser
     quoted = dialect.quoting and b'"' in text
     if quoted and not _plainly_quoted(text, separator):
         return None
-    if not quoted and (b"\n\n" in text or b"\n " in text or text[:1] in b" \t\n"):
-        text = _BLANK_LINES.sub(b"\n", b"\n" + text)[1:]
+    if not quoted:
+        text = _without_blank_lines(text, dialect.separator)
     if separator == b" ":
         text = _single_blanks(text)
     elif len(separator) > 1:
@@ -261,8 +257,11 @@ def _fast(piece: Piece, dialect: Dialect, columns: Sequence[int]) -> list[pl.Ser
     n_lines = text.count(b"\n")
     if not quoted and text.count(separator) != n_lines * (dialect.n_columns - 1):
         return None
+    # Where all columns are read, polars refuses long lines, and the count above leaves no room
+    # for short ones. Otherwise the last column is read too: a short line leaves it null.
     last = dialect.n_columns - 1
     wanted = sorted({*columns, last})
+    everything = len(wanted) == dialect.n_columns
     try:
         frame = pl.read_csv(
             io.BytesIO(text),
@@ -270,12 +269,13 @@ def _fast(piece: Piece, dialect: Dialect, columns: Sequence[int]) -> list[pl.Ser
             separator=separator.decode(),
             quote_char='"' if quoted else None,
             infer_schema=False,
-            columns=wanted,
+            columns=None if everything else wanted,
         )
     except (pl.exceptions.PolarsError, ValueError):
         return None
-    # a short line leaves its last cell null; records over several lines are left to the other way
-    if frame.height != n_lines or frame.to_series(-1).null_count():
+    if frame.height != n_lines or frame.width != len(wanted):
+        return None  # a quoted field over several lines, for one
+    if (quoted or not everything) and frame.to_series(-1).null_count():
         return None
     return [frame.to_series(wanted.index(column)) for column in columns]
 
@@ -291,6 +291,21 @@ def _plainly_quoted(text: bytes, separator: bytes) -> bool:
     if text.startswith((b'"' + s, b'"\n')) or any(odd in text for odd in between):
         return False
     return opening == closing and opening + closing == text.count(b'"')
+
+
+def _blank_lines(separator: str) -> re.Pattern[bytes]:
+    return _BLANK_LINES_OF_TABS if separator == "\t" else _BLANK_LINES
+
+
+def _leading_blank(text: bytes, separator: str) -> int:
+    found = _blank_lines(separator).match(b"\n" + text[:_SAMPLE])
+    return found.end() - 1 if found else 0
+
+
+def _without_blank_lines(text: bytes, separator: str) -> bytes:
+    if b"\n\n" in text or b"\n " in text or b"\n\t" in text or text[:1] in b" \t\n":
+        return _blank_lines(separator).sub(b"\n", b"\n" + text)[1:]
+    return text
 
 
 def _single_blanks(text: bytes) -> bytes:
@@ -328,6 +343,7 @@ def _counted(fields: int) -> str:
 def _known_encoding(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name
+        "".encode(encoding)  # refuses codecs that are not for text
         codecs.getincrementaldecoder(encoding)()
     except (LookupError, TypeError, ValueError):
         raise FileFormatError(

@@ -1,0 +1,122 @@
+"""Wide tables: one record per row of the matrix, a cell for each of its columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmend.errors import DataError, FileFormatError
+from mixmend.files.complaints import complain_of_cell, complain_of_wide_cell
+from mixmend.files.dialect import HOLE_MARKS
+from mixmend.files.ids import IdColumn, integer_labels, numbers_of, text_labels
+from mixmend.files.layout import Table
+from mixmend.files.long import first_repeated, require_records
+from mixmend.observed.matrix import ObservedMatrix
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def read_wide(
+    table: Table, label_column: int | None, mark: str | None, number: float | None, dtype: str
+) -> ObservedMatrix:
+    """Read a table with one record per row; empty cells, NaN, NA and null are holes.
+
+    Parameters
+    ----------
+    table : TextTable or BinaryTable
+        The table.
+    label_column : int or None
+        Position of the column that labels the rows.
+    mark, number : str or None, float or None
+        Text and number that stand for a hole too.
+    dtype : {"float64", "float32"}
+        Type of the values.
+
+    Raises
+    ------
+    FileFormatError, DataError
+        As `ratings.read_ratings`.
+    """
+    positions = [j for j in range(table.n_columns) if j != label_column]
+    if not positions:
+        raise FileFormatError(
+            f"{table.shown} has no column besides the labels of the rows. "
+            "Give a table with numbers."
+        )
+    wanted = positions if label_column is None else [*positions, label_column]
+    labels = IdColumn()
+    parts: list[NDArray[np.floating[Any]]] = []
+    taken = 0
+    for batch in table.batches(wanted):
+        if label_column is not None and (place := labels.add(batch[-1])) is not None:
+            complain_of_cell(table, taken + place, label_column, "row")
+        part = np.empty((len(batch[0]), len(positions)), dtype)
+        for j, position in enumerate(positions):
+            part[:, j], bad = _numbers_and_holes(batch[j], mark, part.dtype)
+            if bad is not None:
+                text = bool(np.isnan(part[:, j]).all())
+                complain_of_wide_cell(table, taken + bad, position, text)
+        parts.append(part)
+        taken += len(part)
+    if taken == 0:
+        require_records(table)
+    return ObservedMatrix.from_dense(
+        np.concatenate(parts) if len(parts) > 1 else parts[0],
+        np.nan if number is None else number,
+        row_labels=None if label_column is None else _row_labels(table, labels, label_column),
+        column_labels=_column_labels(table, positions),
+    )
+
+
+def _numbers_and_holes(
+    cells: pl.Series, mark: str | None, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.floating[Any]], int | None]:
+    """Numbers of a column, NaN where there is none, and the first cell that is no hole either."""
+    import polars as pl
+
+    numbers, _ = numbers_of(cells, mark)
+    with np.errstate(over="ignore"):
+        narrowed = numbers.astype(dtype, copy=False)
+    odd = np.flatnonzero(~np.isfinite(narrowed))
+    if len(odd) == 0:
+        return narrowed, None
+    rest = cells.gather(odd)
+    hole = rest.is_null()
+    if rest.dtype == pl.String:
+        marks = [*HOLE_MARKS, *([] if mark is None else [mark.lower()])]
+        hole |= rest.str.strip_chars(" \t").str.to_lowercase().is_in(marks).fill_null(True)
+    elif rest.dtype.is_float():
+        hole |= rest.is_nan().fill_null(True)
+    bad = odd[~hole.to_numpy()]
+    return narrowed, int(bad[0]) if len(bad) else None
+
+
+def _row_labels(table: Table, labels: IdColumn, label_column: int) -> NDArray[Any]:
+    codes, distinct = labels.finish()
+    twice = first_repeated(codes, np.zeros_like(codes))
+    if twice is not None:
+        (one, cells), (two, _) = table.locate(twice[0]), table.locate(twice[1])
+        raise DataError(
+            f"{table.shown}, {one} and {two}: both rows have the label "
+            f"{cells[label_column].strip()!r}. Give each row its own label."
+        )
+    return np.take(distinct, codes)
+
+
+def _column_labels(table: Table, positions: list[int]) -> NDArray[Any] | None:
+    if table.names is None:
+        return None
+    seen: dict[str, int] = {}
+    for position in positions:
+        other = seen.setdefault(table.names[position], position)
+        if other != position:
+            raise DataError(
+                f"{table.shown}: columns {other + 1} and {position + 1} both have the name "
+                f"{table.names[position]!r}. Give each column its own name, or header=False if the "
+                "first line holds data."
+            )
+    integers = integer_labels(list(seen))
+    return text_labels(list(seen)) if integers is None else integers
