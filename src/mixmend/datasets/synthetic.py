@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import MixmendError
-from mixmend.observed.matrix import Compressed, ObservedMatrix
+from mixmend.observed.compressed import Compressed, pointers_from
+from mixmend.observed.holdout import RandomState, as_generator
+from mixmend.observed.matrix import ObservedMatrix
 
 STARS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
@@ -104,7 +106,7 @@ def make_ratings(
     levels: Sequence[float] | None = ...,
     popularity: str | float = ...,
     activity: float = ...,
-    random_state: int | np.random.Generator | None = ...,
+    random_state: RandomState = ...,
     return_truth: Literal[False] = ...,
 ) -> ObservedMatrix: ...
 
@@ -125,7 +127,7 @@ def make_ratings(
     levels: Sequence[float] | None = ...,
     popularity: str | float = ...,
     activity: float = ...,
-    random_state: int | np.random.Generator | None = ...,
+    random_state: RandomState = ...,
     return_truth: Literal[True],
 ) -> tuple[ObservedMatrix, RatingsTruth]: ...
 
@@ -145,7 +147,7 @@ def make_ratings(
     levels: Sequence[float] | None = STARS,
     popularity: str | float = "movielens",
     activity: float = 1.0,
-    random_state: int | np.random.Generator | None = 0,
+    random_state: RandomState = 0,
     return_truth: bool = False,
 ) -> ObservedMatrix | tuple[ObservedMatrix, RatingsTruth]:
     """Make ratings of films by people, with long tails and a truth that is known.
@@ -178,7 +180,7 @@ def make_ratings(
         alike; or ``rank ** -popularity``. Ranks are scattered over the columns.
     activity : float, default 1.0
         Standard deviation of the logarithm of the number of ratings in a row.
-    random_state : int, numpy.random.Generator or None, default 0
+    random_state : int, Generator, RandomState or None, default 0
         The same number gives the same matrix to the bit, with any number of threads.
     return_truth : bool, default False
         Whether to return what the ratings were made from, too.
@@ -206,7 +208,7 @@ def make_ratings(
     """
     total = _number_of_ratings(n_rows, n_columns, n_ratings, density)
     _check_options(n_components, noise, row_effect, column_effect, component_effect, activity)
-    rng = np.random.default_rng(random_state)
+    rng = as_generator(random_state)
     shares = _popularity(n_columns, popularity)[rng.permutation(n_columns)]
     wishes = np.exp(activity * rng.standard_normal(n_rows))
     counts = _allotted(wishes, total, n_columns)
@@ -238,8 +240,7 @@ def draw_ratings(
 
     n, d = len(truth.row_effects), len(truth.column_effects)
     seeds = rng.integers(0, 2**63, 2)
-    pointers = np.zeros(n + 1, np.int64)
-    np.cumsum(counts, out=pointers[1:])
+    pointers = pointers_from(counts)
     indices = np.empty(pointers[-1], np.int32)
     draw_columns(pointers, truth.popularity, *_alias_table(truth.popularity), seeds[0], indices)
     values = np.empty(pointers[-1], np.float32)

@@ -12,8 +12,9 @@ from sklearn.exceptions import NotFittedError
 from mixmend.completion import predictive
 from mixmend.completion.predictive import Array, Predictive
 from mixmend.errors import DataError, MixmendError
+from mixmend.observed.compressed import Compressed
 from mixmend.observed.convert import as_observed
-from mixmend.observed.matrix import Compressed, ObservedMatrix
+from mixmend.observed.matrix import ObservedMatrix
 
 
 class Baseline(BaseEstimator):  # type: ignore[misc]
