@@ -87,12 +87,12 @@ def test_repeated_labels_are_refused():
     )
 
 
-def test_numbers_and_text_are_not_mixed():
-    number = ObservedMatrix.from_dense([[1.0]], column_labels=[17])
-    text = ObservedMatrix.from_dense([[1.0]], column_labels=["17"])
-    with pytest.raises(DataError) as caught:
-        align_labels(number, text)
-    assert str(caught.value) == (
-        "the column labels are numbers in one matrix (such as 17) and text in another (17); "
-        "give both the same type before aligning."
-    )
+def test_numbers_meet_text_as_text():
+    number = ObservedMatrix.from_dense([[1.0, 2.0]], column_labels=[42, 7])
+    text = ObservedMatrix.from_dense([[3.0, 4.0]], column_labels=["x", "42"])
+    one, two = align_labels(number, text)
+    assert one.column_labels.tolist() == two.column_labels.tolist() == ["42", "7", "x"]
+    np.testing.assert_array_equal(one.dense, [[1, 2, np.nan]])
+    np.testing.assert_array_equal(two.dense, [[4, np.nan, 3]])
+    whole = ObservedMatrix.from_dense([[1.0]], column_labels=np.array([1], np.int32))
+    assert align_labels(whole, number)[0].column_labels.dtype.kind == "i"

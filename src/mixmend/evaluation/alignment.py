@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError
+from mixmend.observed.cells import plain
 from mixmend.observed.matrix import ObservedMatrix
 
 
@@ -32,8 +33,13 @@ def align_labels(*matrices: ObservedMatrix) -> tuple[ObservedMatrix, ...]:
     Raises
     ------
     DataError
-        If a label occurs twice in a matrix, or labels are numbers in one matrix and text
-        in another (``1`` and ``"1"``: nobody can say whether they are the same).
+        If a label occurs twice in a matrix.
+
+    Notes
+    -----
+    A file whose identifiers are all integers has integers as labels, one with a single
+    ``x17`` among them has text. Where both kinds meet, all become text, so that 42 and
+    "42" are the same.
 
     Examples
     --------
@@ -71,13 +77,8 @@ def align_labels(*matrices: ObservedMatrix) -> tuple[ObservedMatrix, ...]:
 
 def _united(labels: list[NDArray[Any]], axis: str) -> tuple[NDArray[Any], list[NDArray[np.int64]]]:
     """All labels, each once, in order of first appearance; and where each list finds its own."""
-    kinds = {_kind(part): part for part in labels if len(part)}
-    if len(kinds) > 1:
-        (one, first), (other, second), *_ = kinds.items()
-        raise DataError(
-            f"the {axis} labels are {one} in one matrix (such as {first.flat[0]!s}) and {other} in "
-            f"another ({second.flat[0]!s}); give both the same type before aligning."
-        )
+    if len({_kind(part) for part in labels if len(part)}) > 1:
+        labels = [np.array([str(plain(label)) for label in part], dtype=str) for part in labels]
     together = np.concatenate([part for part in labels if len(part)] or labels[:1])
     _, first_place, code = np.unique(together, return_index=True, return_inverse=True)
     order = np.argsort(first_place)
@@ -95,10 +96,7 @@ def _united(labels: list[NDArray[Any]], axis: str) -> tuple[NDArray[Any], list[N
 
 
 def _kind(labels: NDArray[Any]) -> str:
-    if labels.dtype.kind in "iufb":
-        return "numbers"
-    if labels.dtype.kind in "US":
-        return "text"
-    if labels.dtype.kind == "O":
-        return "text" if isinstance(labels.flat[0], str) else type(labels.flat[0]).__name__
-    return str(labels.dtype)
+    kind = labels.dtype.kind
+    if kind == "O":
+        return "text" if all(isinstance(label, str) for label in labels) else "objects"
+    return {"U": "text", "S": "text", "i": "integers", "u": "integers"}.get(kind, str(labels.dtype))
