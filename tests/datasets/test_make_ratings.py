@@ -194,7 +194,7 @@ def test_options_change_what_they_say():
 def test_allotted_counts_follow_the_wishes(logs, most, share):
     wishes = np.exp(logs)
     total = int(share * most * len(wishes))
-    counts = synthetic._allotted(wishes, total, most)
+    counts = synthetic.allotted(wishes, total, most)
     assert counts.sum() == total
     assert counts.max() <= most
     assert counts.min() >= (1 if total >= len(wishes) else 0)

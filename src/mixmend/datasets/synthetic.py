@@ -209,9 +209,9 @@ def make_ratings(
     total = _number_of_ratings(n_rows, n_columns, n_ratings, density)
     _check_options(n_components, noise, row_effect, column_effect, component_effect, activity)
     rng = as_generator(random_state)
-    shares = _popularity(n_columns, popularity)[rng.permutation(n_columns)]
+    shares = popularity_shares(n_columns, popularity)[rng.permutation(n_columns)]
     wishes = np.exp(activity * rng.standard_normal(n_rows))
-    counts = _allotted(wishes, total, n_columns)
+    counts = allotted(wishes, total, n_columns)
     weights = rng.dirichlet(np.full(n_components, 5.0))
     # less the popular columns' usual excess, so that the ratings' mean is the one asked for
     columns = column_effect * _correlated(rng, np.log(shares), _POPULAR_IS_LIKED)
@@ -303,7 +303,8 @@ def _checked_levels(levels: Sequence[float] | None) -> Array | None:
     return array
 
 
-def _popularity(d: int, kind: str | float) -> Array:
+def popularity_shares(d: int, kind: str | float) -> Array:
+    """Compute how d columns, the most popular first, share the ratings; see `make_ratings`."""
     rank = np.arange(1, d + 1)
     if kind == "movielens":
         relative = (rank - 0.5) / d
@@ -329,8 +330,8 @@ def _correlated(rng: np.random.Generator, known: Array, correlation: float) -> A
     return np.asarray(correlation * score + np.sqrt(1 - correlation**2) * fresh)
 
 
-def _allotted(wishes: Array, total: int, most: int) -> NDArray[np.int64]:
-    """Whole numbers with sum ``total`` in proportion to wishes, none above ``most``.
+def allotted(wishes: Array, total: int, most: int) -> NDArray[np.int64]:
+    """Share out ``total`` in whole numbers, in proportion to wishes, none above ``most``.
 
     Nobody goes without as long as there is one for each.
     """
