@@ -32,16 +32,56 @@ def count_lines(lines: Any, n_lines: int) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def place_in_lines(
-    lines: Any, others: Any, values: Any, pointers: Any, out_indices: Any, out_values: Any
+    lines: Any,
+    others: Any,
+    values: Any,
+    pointers: Any,
+    out_indices: Any,
+    out_values: Any,
+    first: int,
+    last: int,
 ) -> None:
-    """Write each entry into its line; within a line the entries keep the order they came in."""
-    place = pointers[:-1].copy()
+    """Write the entries of lines ``first:last`` into them, in the order they come in.
+
+    Reading everything and writing one range is faster than writing everywhere: the places
+    written to stay in cache. Ranges may be worked by threads of their own.
+    """
+    place = pointers[first:last].copy()
+    width = np.uint64(last - first)
     for t in range(len(lines)):
-        j = np.int64(lines[t])
-        at = place[j]
-        place[j] = at + 1
-        out_indices[at] = others[t]
-        out_values[at] = values[t]
+        j = np.uint64(np.int64(lines[t]) - first)  # below first: a huge number
+        if j < width:
+            at = np.uint64(place[j])
+            place[j] += 1
+            out_indices[at] = others[t]
+            out_values[at] = values[t]
+
+
+@numba.njit(cache=True, nogil=True)
+def place_transposed(
+    pointers: Any,
+    indices: Any,
+    values: Any,
+    out_pointers: Any,
+    out_indices: Any,
+    out_values: Any,
+    first: int,
+    last: int,
+) -> None:
+    """CSR to CSC (or back): write lines ``first:last`` of the other axis, each in order.
+
+    The order follows from that of reading; ranges as in `place_in_lines`.
+    """
+    place = out_pointers[first:last].copy()
+    width = np.uint64(last - first)
+    for u in range(len(pointers) - 1):
+        for t in range(pointers[u], pointers[u + 1]):
+            j = np.uint64(np.int64(indices[t]) - first)  # below first: a huge number
+            if j < width:
+                at = np.uint64(place[j])
+                place[j] += 1
+                out_indices[at] = u
+                out_values[at] = values[t]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -156,29 +196,6 @@ def merge_repeats(pointers: Any, indices: Any, values: Any, keep: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def transpose_compressed(
-    pointers: Any, indices: Any, values: Any, n_lines: int, index_like: Any
-) -> Any:
-    """CSR to CSC (or back) by counting: one pass to count, one to place.
-
-    ``index_like`` is an empty array of the type that the new indices shall have. Lines
-    of the result are in increasing order because the source is read in order.
-    """
-    out_pointers = count_lines(indices, n_lines)
-    place = out_pointers[:-1].copy()
-    out_indices = np.empty(len(indices), index_like.dtype)
-    out_values = np.empty(len(values), values.dtype)
-    for u in range(len(pointers) - 1):
-        for t in range(pointers[u], pointers[u + 1]):
-            j = indices[t]
-            at = place[j]
-            place[j] = at + 1
-            out_indices[at] = u
-            out_values[at] = values[t]
-    return out_pointers, out_indices, out_values
-
-
-@numba.njit(cache=True, nogil=True)
 def gather_lines(pointers: Any, indices: Any, values: Any, chosen: Any, out_pointers: Any) -> Any:
     """Copy the chosen lines one after another; ``out_pointers`` says where each goes."""
     out_indices = np.empty(out_pointers[-1], indices.dtype)
@@ -189,6 +206,31 @@ def gather_lines(pointers: Any, indices: Any, values: Any, chosen: Any, out_poin
             out_indices[t] = indices[t + shift]
             out_values[t] = values[t + shift]
     return out_indices, out_values
+
+
+@numba.njit(cache=True, nogil=True)
+def renumber_positions(pointers: Any, indices: Any, values: Any, numbers: Any) -> Any:
+    """Give position i the number ``numbers[i]``; entries whose number is negative are dropped.
+
+    Numbers increase with the positions, so that lines stay in order.
+    """
+    n_lines = len(pointers) - 1
+    out_pointers = np.zeros(n_lines + 1, np.int64)
+    for j in range(n_lines):
+        count = 0
+        for t in range(pointers[j], pointers[j + 1]):
+            count += numbers[indices[t]] >= 0
+        out_pointers[j + 1] = out_pointers[j] + count
+    out_indices = np.empty(out_pointers[n_lines], numbers.dtype)
+    out_values = np.empty(out_pointers[n_lines], values.dtype)
+    at = 0
+    for t in range(len(indices)):
+        number = numbers[indices[t]]
+        if number >= 0:
+            out_indices[at] = number
+            out_values[at] = values[t]
+            at += 1
+    return out_pointers, out_indices, out_values
 
 
 @numba.njit(cache=True, nogil=True)
@@ -302,3 +344,61 @@ def subtract_by_line(pointers: Any, values: Any, offsets: Any) -> Any:
         for t in range(pointers[j], pointers[j + 1]):
             out[t] = values[t] - offsets[j]
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def order_by_line(lines: Any, pointers: Any) -> Any:
+    """List the entries line by line, in the order they came in within each."""
+    place = pointers[:-1].copy()
+    order = np.empty(len(lines), np.int64)
+    for t in range(len(lines)):
+        j = lines[t]
+        order[place[j]] = t
+        place[j] += 1
+    return order
+
+
+@numba.njit(cache=True, nogil=True)
+def group_equal_lines(pointers: Any, items: Any) -> Any:
+    """Give lines with the same items one number, in order of first appearance.
+
+    Returns the group of each line and the first line of each group. Open addressing with linear
+    probing; lines are equal only if all their items are.
+    """
+    n = len(pointers) - 1
+    size = 16
+    while size < 2 * n:
+        size *= 2
+    slots = np.full(size, -1, np.int64)  # the group that sits there
+    groups = np.empty(n, np.int64)
+    firsts = np.empty(n, np.int64)
+    count = 0
+    for j in range(n):
+        a = pointers[j]
+        m = pointers[j + 1] - a
+        key = np.uint64(m)
+        for t in range(m):  # multiply and mix (the constants of splitmix64)
+            key = (key ^ np.uint64(items[a + t])) * np.uint64(0xBF58476D1CE4E5B9)
+            key ^= key >> np.uint64(31)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key ^= key >> np.uint64(31)
+        slot = np.int64(key & np.uint64(size - 1))
+        while True:
+            group = slots[slot]
+            if group < 0:
+                slots[slot] = count
+                firsts[count] = j
+                group = count
+                count += 1
+                break
+            b = pointers[firsts[group]]
+            equal = pointers[firsts[group] + 1] - b == m
+            t = 0
+            while equal and t < m:
+                equal = items[a + t] == items[b + t]
+                t += 1
+            if equal:
+                break
+            slot = (slot + 1) & (size - 1)
+        groups[j] = group
+    return groups, firsts[:count].copy()

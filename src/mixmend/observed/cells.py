@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ def require_cells(n: int, d: int) -> None:
 
 def floats_of_cells(
     array: Any,
-    missing: float,
+    missing: float | None,
     row_labels: Labels | None = None,
     column_labels: Labels | None = None,
     copy: bool = True,
@@ -80,8 +82,9 @@ def floats_of_cells(
         dense = np.ascontiguousarray(as_floats(array))
     else:
         row, column = _first_not_a_number(array)
-        raise DataError(_not_a_number(array, row, column, row_labels, column_labels))
-    mark = float(missing)
+        name = cell_name(row, column, row_labels, column_labels)
+        raise DataError(_not_a_number(array[row, column], name))
+    mark = mark_of_holes(missing)
     must_write = mask is not None or not np.isnan(mark)
     if (copy or must_write) and np.may_share_memory(dense, array):
         dense = dense.copy()
@@ -131,7 +134,37 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def mark_of_holes(missing: float | None) -> float:
+    """Check the mark of holes; NaN where there is none beside NaN itself."""
+    if missing is None:
+        return np.nan
+    given: Any = missing
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise DataError(f"missing must be a number, such as 0, -999 or NaN; got {given!r}.")
+    return float(given)
+
+
 # ---------------------------------------------------------------------- one cell at a time
+
+
+def number_or_nan(value: Any, name: Callable[[], str]) -> float:
+    """Make a float of any object: None and NA are NaN, text and dates an error.
+
+    ``name`` is called for the name of the cell where it is needed.
+    """
+    if value is None or _is_missing_scalar(value):
+        return np.nan
+    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
+        raise DataError(f"Complex data not supported: {name()} is {value!r}.")
+    if isinstance(value, str | bytes | np.datetime64 | np.timedelta64):
+        raise DataError(_not_a_number(value, name()))
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise CellTypeError(
+            f"The matrix must hold numbers: {name()} is {value!r} ({error}). "
+            "Put a number there, or None or NaN where the value is missing."
+        ) from error
 
 
 def _floats_of_objects(
@@ -142,26 +175,9 @@ def _floats_of_objects(
 ) -> Floats:
     out = np.full(array.shape, np.nan)
     for row, column in np.ndindex(*array.shape):
-        value: Any = array[row, column]
-        if value is None or (mask is not None and mask[row, column]):
-            continue
-        if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
-            raise DataError(
-                "Complex data not supported: "
-                f"{cell_name(row, column, row_labels, column_labels)} is {value!r}."
-            )
-        if isinstance(value, str | bytes | np.datetime64 | np.timedelta64):
-            raise DataError(_not_a_number(array, row, column, row_labels, column_labels))
-        if _is_missing_scalar(value):
-            continue
-        try:
-            out[row, column] = float(value)
-        except (TypeError, ValueError) as error:
-            cell = cell_name(row, column, row_labels, column_labels)
-            raise CellTypeError(
-                f"The matrix must hold numbers: {cell} is {value!r} ({error}). "
-                "Put a number there, or None or NaN where the value is missing."
-            ) from error
+        if mask is None or not mask[row, column]:
+            name = partial(cell_name, row, column, row_labels, column_labels)
+            out[row, column] = number_or_nan(array[row, column], name)
     return out
 
 
@@ -181,17 +197,10 @@ def _first_not_a_number(array: NDArray[Any]) -> tuple[int, int]:
     return 0, 0
 
 
-def _not_a_number(
-    array: NDArray[Any],
-    row: int,
-    column: int,
-    row_labels: Labels | None,
-    column_labels: Labels | None,
-) -> str:
+def _not_a_number(value: Any, name: str) -> str:
     return (
-        f"The matrix must hold numbers: {cell_name(row, column, row_labels, column_labels)} is "
-        f"{plain(array[row, column])!r}. Convert text to numbers first (X.astype(float)), and "
-        "leave columns that are not numbers out."
+        f"The matrix must hold numbers: {name} is {plain(value)!r}. Convert text to numbers first, "
+        "and leave out what is not a number."
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -44,7 +46,7 @@ def index_dtype(n_lines: int) -> type[np.signedinteger[Any]]:
 
 def as_floats(values: NDArray[Any]) -> Floats:
     """Keep float32, widen float16 to it, turn all else into float64; copy only where needed."""
-    if values.dtype == np.float32 or values.dtype == np.float16:
+    if values.dtype.kind == "f" and values.dtype.itemsize <= 4:
         return values.astype(np.float32, copy=False)
     return values.astype(np.float64, copy=False)
 
@@ -59,6 +61,25 @@ def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
 def sealed(view: Compressed) -> Compressed:
     """Return the same entries in read-only views."""
     return Compressed(frozen(view.pointers), frozen(view.indices), frozen(view.values))
+
+
+def label_array(labels: ArrayLike) -> Labels:
+    """Make a fresh array with one label per element, each of the type it has.
+
+    NumPy alone would unfold tuples into a second axis and turn 1 beside "a" into "1". Objects
+    that are all strings become NumPy strings, which can be stored without pickling.
+    """
+    given: Any = labels
+    if isinstance(given, list | tuple):
+        texts = sum(isinstance(label, str) for label in given)
+        if 0 < texts < len(given) or any(isinstance(label, tuple) for label in given):
+            kept: Labels = np.empty(len(given), object)
+            kept[:] = given
+            return kept
+    array = np.array(given)
+    if array.dtype.kind in "OT" and array.size and all(isinstance(a, str) for a in array.flat):
+        return array.astype(np.str_)
+    return array
 
 
 def pointers_from(counts: NDArray[Any]) -> NDArray[np.int64]:
@@ -86,12 +107,29 @@ def line_blocks(pointers: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
         first = last
 
 
+def count_cells(dense: Floats, axis: int) -> NDArray[np.int64]:
+    """Count the cells that are not NaN in each row (axis 1) or column (axis 0)."""
+    counts = np.zeros(dense.shape[1 - axis], np.int64)
+    for block in row_blocks((dense.shape[0], dense.shape[1])):
+        part = np.count_nonzero(~np.isnan(dense[block]), axis=axis)
+        if axis == 1:
+            counts[block] = part
+        else:
+            counts += part
+    return counts
+
+
+def count_positions(indices: Positions, n_lines: int) -> NDArray[np.int64]:
+    """Count how often each of ``n_lines`` positions occurs."""
+    counts = np.zeros(n_lines, np.int64)
+    for start in range(0, len(indices), BLOCK_CELLS):
+        counts += np.bincount(indices[start : start + BLOCK_CELLS], minlength=n_lines)
+    return counts
+
+
 def compress_dense(dense: Floats) -> Compressed:
     """Compress the cells that are not NaN by row, with temporaries for one block only."""
-    counts = np.empty(dense.shape[0], np.int64)
-    for block in row_blocks((dense.shape[0], dense.shape[1])):
-        counts[block] = dense.shape[1] - np.isnan(dense[block]).sum(axis=1)
-    pointers = pointers_from(counts)
+    pointers = pointers_from(count_cells(dense, axis=1))
     indices = np.empty(int(pointers[-1]), index_dtype(dense.shape[1]))
     values = np.empty(int(pointers[-1]), dense.dtype)
     for block in row_blocks((dense.shape[0], dense.shape[1])):
@@ -112,12 +150,38 @@ def expand(view: Compressed, shape: tuple[int, int]) -> Floats:
     return out
 
 
+def over_line_ranges(
+    work: Callable[[int, int], None], pointers: NDArray[np.int64], n_parts: int | None = None
+) -> None:
+    """Call ``work(first, last)`` on ranges of lines with about equally many entries, in threads.
+
+    Each line is in one range, so that what is written does not depend on ``n_parts`` (by default
+    one for little data, else four or the number of cores if that is more).
+    """
+    n_lines = len(pointers) - 1
+    if n_parts is None:
+        n_parts = 1 if pointers[-1] < BLOCK_CELLS else max(4, os.cpu_count() or 1)
+    cuts = np.searchsorted(pointers, np.linspace(0, int(pointers[-1]), n_parts + 1)[1:-1])
+    bounds = [0, *np.minimum(cuts, n_lines).tolist(), n_lines]
+    if n_parts == 1:
+        work(0, n_lines)
+        return
+    with ThreadPoolExecutor(min(n_parts, os.cpu_count() or 1)) as pool:
+        list(pool.map(work, bounds[:-1], bounds[1:]))
+
+
 def transposed(view: Compressed, n_lines: int) -> Compressed:
     """Compress the same entries along the other axis, which has ``n_lines`` lines."""
-    from mixmend.kernels.compress import transpose_compressed
+    from mixmend.kernels.compress import count_lines, place_transposed
 
-    dtype = index_dtype(len(view.pointers) - 1)
-    return sealed(Compressed(*transpose_compressed(*view, n_lines, np.empty(0, dtype))))
+    pointers = count_lines(view.indices, n_lines)
+    indices = np.empty(len(view.indices), index_dtype(len(view.pointers) - 1))
+    values = np.empty_like(view.values)
+    over_line_ranges(
+        lambda first, last: place_transposed(*view, pointers, indices, values, first, last),
+        pointers,
+    )
+    return sealed(Compressed(pointers, indices, values))
 
 
 def line(view: Compressed, j: int) -> tuple[Positions, Floats]:
@@ -147,5 +211,15 @@ def chosen_lines(which: slice | ArrayLike, count: int) -> slice | NDArray[np.int
     array = np.asarray(which)
     if array.ndim != 1:
         raise IndexError(f"choose lines by a one-dimensional sequence; got shape {array.shape}")
-    every: NDArray[np.int64] = np.arange(count, dtype=np.int64)
-    return every[array if array.size else array.astype(np.int64)]
+    every = np.arange(count, dtype=np.int64)
+    positions: NDArray[np.int64] = every[array if array.size else array.astype(np.int64)]
+    return positions
+
+
+def keep_positions(view: Compressed, kept: NDArray[np.int64], count: int) -> Compressed:
+    """Keep the entries at the given increasing positions out of ``count``, numbered anew."""
+    from mixmend.kernels.compress import renumber_positions
+
+    numbers = np.full(count, -1, index_dtype(len(kept)))
+    numbers[kept] = np.arange(len(kept))
+    return Compressed(*renumber_positions(*view, numbers))

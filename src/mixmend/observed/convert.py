@@ -12,6 +12,7 @@ from mixmend.observed.cells import (
     cell_name,
     floats_of_cells,
     infinite_cell,
+    mark_of_holes,
     require_cells,
     table_of_cells,
 )
@@ -29,7 +30,7 @@ __all__ = ["as_observed", "from_dense", "from_frame", "from_sparse", "from_tripl
 def as_observed(
     X: Any,
     *,
-    missing: float = np.nan,
+    missing: float | None = np.nan,
     row_weights: ArrayLike | None = None,
     copy: bool = True,
 ) -> ObservedMatrix:
@@ -38,13 +39,13 @@ def as_observed(
     Parameters
     ----------
     X : ObservedMatrix, array-like, masked array, sparse matrix or data frame
-        - ObservedMatrix: returned as it is.
+        - ObservedMatrix: returned as it is, unless it has no rows or no columns.
         - Array, nested lists: NaN and None are holes.
         - Masked array: masked cells are holes too.
         - scipy.sparse matrix or array: stored means observed, explicit zeros included.
         - Data frame of pandas, polars, Arrow or another that narwhals understands: null is a
           hole; names of columns (and a pandas index) become labels.
-    missing : float, default NaN
+    missing : float or None, default NaN
         A further mark of holes (``missing=0``, ``missing=-999``). An ObservedMatrix has none.
     row_weights : array-like, shape (n,), optional
         How often each row counts; takes the place of those of an ObservedMatrix.
@@ -71,25 +72,23 @@ def as_observed(
            [ 0.,  2.]])
     """
     if isinstance(X, ObservedMatrix):
+        require_cells(*X.shape)
         return X if row_weights is None else X.with_row_weights(row_weights)
     if _is_sparse(X):
         return _from_sparse(X, missing=missing, row_weights=row_weights)
-    if is_frame(X):
-        obs = from_frame(X, missing=missing)
-        return obs if row_weights is None else obs.with_row_weights(row_weights)
     return from_dense(X, missing, row_weights=row_weights, copy=copy)
 
 
 def from_dense(
     X: Any,
-    missing: float = np.nan,
+    missing: float | None = np.nan,
     *,
     row_labels: ArrayLike | None = None,
     column_labels: ArrayLike | None = None,
     row_weights: ArrayLike | None = None,
     copy: bool = True,
 ) -> ObservedMatrix:
-    """Observed matrix from a dense array; see `ObservedMatrix.from_dense`.
+    """Observed matrix from a dense array (or a frame); see `ObservedMatrix.from_dense`.
 
     ``copy=False`` lets the matrix look into the caller's memory where no conversion is needed.
     """
@@ -99,6 +98,9 @@ def from_dense(
         )
     if isinstance(X, str | bytes | dict | None):
         raise DataError(_no_matrix(X))
+    if is_frame(X):
+        obs = from_frame(X, missing=missing).with_labels(row_labels, column_labels)
+        return obs if row_weights is None else obs.with_row_weights(row_weights)
     cells = table_of_cells(X)
     return ObservedMatrix(
         (cells.shape[0], cells.shape[1]),
@@ -138,7 +140,7 @@ def _is_sparse(X: Any) -> bool:
 def _from_sparse(
     S: Any,
     *,
-    missing: float = np.nan,
+    missing: float | None = np.nan,
     row_labels: ArrayLike | None = None,
     column_labels: ArrayLike | None = None,
     row_weights: ArrayLike | None = None,
@@ -190,12 +192,13 @@ def _plain_floats(values: NDArray[Any]) -> NDArray[Any]:
     return as_floats(values) if values.dtype.kind == "f" else values
 
 
-def _marked_dropped(view: Compressed, missing: float) -> Compressed:
-    if np.isnan(float(missing)):
+def _marked_dropped(view: Compressed, missing: float | None) -> Compressed:
+    mark = mark_of_holes(missing)
+    if np.isnan(mark):
         return view
     from mixmend.kernels.compress import take_group
 
-    return Compressed(*take_group(*view, view.values == float(missing), 0))
+    return Compressed(*take_group(*view, view.values == mark, 0))
 
 
 def _refuse_stored(

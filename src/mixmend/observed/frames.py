@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError
-from mixmend.observed.cells import floats_of_cells, require_cells
-from mixmend.observed.compressed import Labels
+from mixmend.observed.cells import cell_name, floats_of_cells, number_or_nan, require_cells
+from mixmend.observed.compressed import Labels, label_array
 from mixmend.observed.matrix import ObservedMatrix
 
 
@@ -19,8 +21,7 @@ def is_frame(X: Any) -> bool:
         return False  # without the import
     import narwhals as nw
 
-    frame = nw.from_native(X, pass_through=True)
-    return isinstance(frame, nw.DataFrame | nw.LazyFrame) or _is_foreign_frame(X)
+    return isinstance(_wrapped(X), nw.DataFrame | nw.LazyFrame) or _is_foreign_frame(X)
 
 
 def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
@@ -57,24 +58,23 @@ def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
     """
     table = _eager(frame)
     names = list(table.columns)
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"Column {repeated!r} occurs more than once: give columns distinct names.")
     require_cells(len(table), len(names))
     row_labels = _unless_counting(_pandas_index(table.to_native()))
-    column_labels = _unless_counting(_label_array(names))
+    column_labels = _unless_counting(label_array(names))
     columns = [_numbers(table.get_column(name), name) for name in names]
-    narrow = all(column.dtype in (np.float32, np.float16) for column in columns)
+    typed = any(dtype.is_numeric() for dtype in table.schema.values())
+    narrow = typed and all(column.dtype in (np.float32, np.float16) for column in columns)
     cells: NDArray[Any] = np.empty((len(table), len(names)), np.float32 if narrow else np.float64)
     for j, column in enumerate(columns):
         if column.dtype == object:
-            labels = None if column_labels is None else column_labels[j : j + 1]
-            column = floats_of_cells(column[:, None], np.nan, row_labels, labels)[:, 0]
-        cells[:, j] = column
-    mark = np.nan if missing is None else missing
+            for row, value in enumerate(column):
+                name = partial(cell_name, row, j, row_labels, column_labels)
+                cells[row, j] = number_or_nan(value, name)
+        else:
+            cells[:, j] = column
     return ObservedMatrix(
         (len(table), len(names)),
-        dense=floats_of_cells(cells, mark, row_labels, column_labels, copy=False),
+        dense=floats_of_cells(cells, missing, row_labels, column_labels, copy=False),
         row_labels=row_labels,
         column_labels=column_labels,
     )
@@ -83,7 +83,7 @@ def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
 def _eager(frame: Any) -> Any:
     import narwhals as nw
 
-    table = nw.from_native(frame, pass_through=True)
+    table = _wrapped(frame)
     if isinstance(table, nw.LazyFrame):
         return table.collect()
     if isinstance(table, nw.DataFrame):
@@ -95,8 +95,22 @@ def _eager(frame: Any) -> Any:
     )
 
 
+def _wrapped(frame: Any) -> Any:
+    """Let narwhals wrap what it knows; all else comes back as it is."""
+    import narwhals as nw
+
+    try:
+        return nw.from_native(frame, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        names = list(frame.columns)
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise DataError(
+            f"Column {repeated!r} occurs more than once: give columns distinct names."
+        ) from error
+
+
 def _is_foreign_frame(X: Any) -> bool:
-    """Recognise a table of a library unknown to narwhals that hands its data over in Arrow's form."""
+    """Recognise tables of other libraries that hand their data over in Arrow's form."""
     return hasattr(X, "__arrow_c_stream__") and hasattr(X, "columns")
 
 
@@ -106,11 +120,13 @@ def _numbers(series: Any, name: Any) -> NDArray[Any]:
     dtype = series.dtype
     if dtype == nw.Boolean or isinstance(dtype, nw.Decimal):
         series = series.cast(nw.Float64)
+    elif not dtype.is_numeric() and series.null_count() == len(series):
+        return np.full(len(series), np.nan, np.float32)  # says nothing, widens nothing
     elif dtype == nw.Object:
         return np.asarray(series.to_numpy(), dtype=object)
     elif not dtype.is_numeric():
         filled = series.drop_nulls()
-        shown = f", e.g. {filled[0]!r}" if len(filled) else ""
+        shown = f", e.g. {reprlib.repr(filled[0])}" if len(filled) else ""
         raise DataError(
             f"Column {name!r} is not numeric ({dtype}{shown}). Leave it out, or convert it to "
             "numbers first."
@@ -123,16 +139,7 @@ def _pandas_index(native: Any) -> Labels | None:
     index = getattr(native, "index", None)
     if index is None or not hasattr(native, "iloc"):
         return None
-    return _label_array(list(index)) if getattr(index, "nlevels", 1) > 1 else np.asarray(index)
-
-
-def _label_array(labels: list[Any]) -> Labels:
-    """One label per element, also where the labels are tuples (which NumPy would unfold)."""
-    if any(isinstance(label, tuple) for label in labels):
-        array = np.empty(len(labels), object)
-        array[:] = labels
-        return array
-    return np.asarray(labels)
+    return label_array(list(index) if getattr(index, "nlevels", 1) > 1 else np.asarray(index))
 
 
 def _unless_counting(labels: Labels | None) -> Labels | None:

@@ -253,13 +253,7 @@ def filter_min_entries(obs: ObservedMatrix, min_entries: int) -> FilteredEntries
     """
     if min_entries < 0:
         raise DataError(f"min_entries must not be negative; got {min_entries}.")
-    from mixmend.kernels.compress import peel_lines
-
-    by_row = obs.by_row
-    by_column = obs.by_column if "by_column" in obs.__dict__ else transposed(by_row, obs.shape[1])
-    row_kept, column_kept = peel_lines(
-        by_row.pointers, by_row.indices, by_column.pointers, by_column.indices, min_entries
-    )
+    row_kept, column_kept = _thick_enough(obs, min_entries)
     rows, columns = np.flatnonzero(row_kept), np.flatnonzero(column_kept)
     return FilteredEntries(obs.select_rows(rows).select_columns(columns), rows, columns)
 
@@ -325,6 +319,18 @@ def _whole_size(size: float, n_observed: int) -> int:
         "A size must be a share between 0.0 and 1.0 (float) or a number of entries between 0 and "
         f"{n_observed} (int); got {size!r}."
     )
+
+
+def _thick_enough(
+    obs: ObservedMatrix, min_entries: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows and columns stay; the columns' view is dropped again unless it was there."""
+    from mixmend.kernels.compress import peel_lines
+
+    by_row = obs.by_row
+    by_column = obs.by_column if "by_column" in obs.__dict__ else transposed(by_row, obs.shape[1])
+    row_kept, column_kept = peel_lines(*by_row[:2], *by_column[:2], min_entries)
+    return row_kept, column_kept
 
 
 def _part(obs: ObservedMatrix, groups: NDArray[Any], group: int) -> ObservedMatrix:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import DataError
-from mixmend.observed.compressed import Labels
+from mixmend.observed.compressed import Labels, label_array
 
 
 def as_positions(
@@ -38,7 +38,7 @@ def as_positions(
     codes, names = number_identifiers(wanted, axis)
     if labels is None:
         return codes, names
-    given = np.asarray(labels)
+    given = label_array(labels)
     if names is None:
         return codes, given
     from mixmend.observed.labels import positions
@@ -47,7 +47,7 @@ def as_positions(
 
 
 def number_identifiers(values: ArrayLike, axis: str) -> tuple[NDArray[Any], Labels | None]:
-    """Number identifiers in sorted order.
+    """Give each identifier its number in sorted order.
 
     Strings go through polars' hashing on all cores; a hundred million of them are a matter of
     seconds. Integers are positions already: they come back untouched, with None for the labels.

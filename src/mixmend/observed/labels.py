@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import DataError
 from mixmend.observed.cells import plain
-from mixmend.observed.compressed import Labels
+from mixmend.observed.compressed import Labels, label_array
 from mixmend.observed.matrix import ObservedMatrix
 
 _SHOWN = 5  # how many unknown labels an error names
@@ -89,7 +89,7 @@ def align_columns(
         raise DataError(f"unknown must be 'error' or 'drop'; got {unknown!r}.")
     if column_labels is None:
         return obs
-    model = np.asarray(column_labels)
+    model = label_array(column_labels)
     if not obs.has_column_labels:
         if obs.shape[1] != len(model):
             raise DataError(
@@ -139,15 +139,15 @@ def _scatter_columns(
 
 def _look_up(labels: ArrayLike, wanted: ArrayLike, what: str) -> NDArray[np.int64]:
     """Position of each wanted label; -1 where unknown."""
-    known = np.asarray(labels)
+    known = label_array(labels)
     exact = _table(list(known), what)
     names = _as_list(wanted)
     found = np.array([exact.get(name, -1) for name in names], np.int64)
     missed = np.flatnonzero(found < 0)
     if len(missed):
-        by_text = _table(_texts(known), what, ambiguous=True)
+        by_text = _table([_text(label) for label in known], what, ambiguous=True)
         for k in missed:
-            text = str(names[k])
+            text = _text(names[k])
             at = by_text.get(text, -1)
             if at == -2:
                 raise DataError(f"{what} label {text!r} fits more than one label: give its type.")
@@ -169,8 +169,9 @@ def _table(labels: list[Any], what: str, ambiguous: bool = False) -> dict[Any, i
     return table
 
 
-def _texts(labels: Labels) -> list[str]:
-    return [str(label) for label in labels]
+def _text(label: Any) -> str:
+    whole = isinstance(label, float) and label.is_integer()  # identifiers that met a NaN once
+    return str(int(label)) if whole else str(label)
 
 
 def _as_list(wanted: ArrayLike) -> list[Any]:
@@ -182,7 +183,7 @@ def _as_list(wanted: ArrayLike) -> list[Any]:
 def _unknown(labels: ArrayLike, unknown: list[Any], what: str) -> str:
     shown = ", ".join(repr(plain(label)) for label in unknown[:_SHOWN])
     more = ", …" if len(unknown) > _SHOWN else ""
-    known = [plain(label) for label in np.asarray(labels)[:3]]
+    known = [plain(label) for label in label_array(labels)[:3]]
     examples = ", ".join(repr(label) for label in known)
     count = "1 unknown" if len(unknown) == 1 else f"{len(unknown)} unknown"
     return (

