@@ -19,7 +19,7 @@ _ZERO_IS_HOLE = {
 
 
 def load_handout(name: str, folder: str | os.PathLike[str]) -> ObservedMatrix:
-    """Read one of the handout's text matrices.
+    r"""Read one of the handout's text matrices.
 
     They are course material and not shipped with the library: take them from the course.
 
@@ -46,7 +46,7 @@ def load_handout(name: str, folder: str | os.PathLike[str]) -> ObservedMatrix:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "test_incomplete.txt").write_text("5 0\\n3 4\\n")
+    >>> _ = (folder / "test_incomplete.txt").write_text("5 0\n3 4\n")
     >>> load_handout("test_incomplete", folder).dense
     array([[ 5., nan],
            [ 3.,  4.]])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from abc import abstractmethod
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from mixmend.completion import predictive
+from mixmend.completion.completer import Completer
 from mixmend.completion.predictive import Array, Predictive
 from mixmend.errors import DataError, MixmendError
 from mixmend.observed.compressed import Compressed
@@ -17,10 +19,31 @@ from mixmend.observed.convert import as_observed
 from mixmend.observed.matrix import ObservedMatrix
 
 
-class Baseline(BaseEstimator):  # type: ignore[misc]
-    """What the baselines share: a Gaussian for each cell, from a few sums.
+class AdditiveRows(NamedTuple):
+    """Rows folded into a model whose cells are Gaussian, with a part by row and one by column."""
 
-    A subclass learns in ``_learn(obs)`` and answers in ``_gaussian(obs, rows, columns)``.
+    row_means: Array
+    row_variances: Array
+    column_means: Array
+    column_variances: Array
+
+    def cells(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Predictive:
+        """Predictive distributions of single cells."""
+        return predictive.gaussian(
+            self.row_means[rows] + self.column_means[columns],
+            self.row_variances[rows] + self.column_variances[columns],
+        )
+
+    def moments(self, rows: slice, variance: bool = True) -> tuple[Array, Array | None]:
+        """Predictive means and variances of all cells of some rows."""
+        mean = self.row_means[rows, None] + self.column_means
+        return mean, self.row_variances[rows, None] + self.column_variances if variance else None
+
+
+class Baseline(Completer, BaseEstimator):  # type: ignore[misc]
+    """What the baselines share: they complete, predict and recommend like any other model.
+
+    A subclass learns in ``_learn(obs)`` and answers in ``_fold_in(obs)``.
     """
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -38,7 +61,7 @@ class Baseline(BaseEstimator):  # type: ignore[misc]
         DataError
             If nothing was observed (or only in rows of weight 0).
         """
-        obs = as_observed(X)
+        obs = as_observed(X, copy=False)
         if not np.any(obs.row_counts * _row_weights(obs)):
             raise DataError(
                 f"{type(self).__name__} needs at least one observed entry; "
@@ -46,58 +69,16 @@ class Baseline(BaseEstimator):  # type: ignore[misc]
             )
         self._learn(obs)
         self.n_features_in_ = obs.shape[1]
+        self.column_labels_ = obs.column_labels if obs.has_column_labels else None
         return self
 
-    def predictive(self, X: Any, rows: ArrayLike, columns: ArrayLike) -> Predictive:
-        """Return the predictive distribution of the cells (rows[j], columns[j]) of X.
+    def _columns(self) -> tuple[int, NDArray[Any] | None]:
+        check_is_fitted(self, "n_features_in_")
+        return self.n_features_in_, self.column_labels_
 
-        Parameters
-        ----------
-        X : ObservedMatrix or anything that can become one, shape (m, d)
-            The matrix whose cells are meant: the one fitted to or other rows with the
-            same columns. Only what is observed in a cell's own row is used.
-        rows, columns : array-like of int, shape (c,)
-            Positions in X.
-
-        Returns
-        -------
-        Predictive
-            With one component.
-
-        Raises
-        ------
-        DataError
-            If X has another number of columns or a position lies outside of it.
-        """
-        if not hasattr(self, "n_features_in_"):
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet; call fit first.")
-        obs = as_observed(X)
-        if obs.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"{type(self).__name__} was fitted to {self.n_features_in_} columns, "
-                f"but X has {obs.shape[1]}; give rows over the same columns."
-            )
-        at_rows, at_columns = cell_positions(rows, columns, obs.shape)
-        mean, variance = self._gaussian(obs, at_rows, at_columns)
-        return predictive.gaussian(mean, variance)
-
-    def predict_entries(
-        self, X: Any, rows: ArrayLike, columns: ArrayLike, return_std: bool = False
-    ) -> Array | tuple[Array, Array]:
-        """Return the expected values of cells of X and, if asked, their standard deviations.
-
-        Arguments as for `predictive`; arrays of shape (c,).
-        """
-        p = self.predictive(X, rows, columns)
-        return (predictive.mean(p), predictive.std(p)) if return_std else predictive.mean(p)
-
+    @abstractmethod
     def _learn(self, obs: ObservedMatrix) -> None:
-        raise NotImplementedError
-
-    def _gaussian(
-        self, obs: ObservedMatrix, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Take from the observed entries what predictions need."""
 
 
 class GlobalMean(Baseline):
@@ -119,10 +100,9 @@ class GlobalMean(Baseline):
     def _learn(self, obs: ObservedMatrix) -> None:
         self.mean_, self.variance_ = _mean_and_variance(obs)
 
-    def _gaussian(
-        self, obs: ObservedMatrix, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
-        return np.full(len(rows), self.mean_), np.full(len(rows), self.variance_)
+    def _fold_in(self, obs: ObservedMatrix) -> AdditiveRows:
+        none, same = np.zeros(obs.shape[0]), np.ones(obs.shape[1])
+        return AdditiveRows(none, none, self.mean_ * same, self.variance_ * same)
 
 
 class ColumnMean(Baseline):
@@ -158,10 +138,9 @@ class ColumnMean(Baseline):
         self.means_ = mean + shift
         self.variances_ = np.where(seen, pooled * spread, variance)
 
-    def _gaussian(
-        self, obs: ObservedMatrix, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
-        return self.means_[columns], self.variances_[columns]
+    def _fold_in(self, obs: ObservedMatrix) -> AdditiveRows:
+        none = np.zeros(obs.shape[0])
+        return AdditiveRows(none, none, self.means_, self.variances_)
 
 
 class RowColumnBiases(Baseline):
@@ -269,61 +248,19 @@ class RowColumnBiases(Baseline):
         self.row_effects_ = self._row_effects(obs)[0]
         self.n_iter_ = len(self.history_)
 
-    def _gaussian(
-        self, obs: ObservedMatrix, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
-        chosen, place = np.unique(rows, return_inverse=True)
-        few = 2 * len(chosen) < obs.shape[0]
-        effects, doubts = self._row_effects(obs.select_rows(chosen) if few else obs)
-        at = place if few else rows
-        mean = self.mean_ + effects[at] + self.column_effects_[columns]
-        return mean, self.noise_variance_ + doubts[at] + self.column_effect_variances_[columns]
+    def _fold_in(self, obs: ObservedMatrix) -> AdditiveRows:
+        effects, doubts = self._row_effects(obs)
+        return AdditiveRows(
+            effects,
+            doubts,
+            self.mean_ + self.column_effects_,
+            self.noise_variance_ + self.column_effect_variances_,
+        )
 
     def _row_effects(self, obs: ObservedMatrix) -> tuple[Array, Array]:
         offsets = self.mean_ + self.column_effects_
         count, total, _ = _sums(obs.by_row, offsets, np.ones(obs.shape[1]))
         return _shrunk(count, total, self.noise_variance_, self.row_variance_)
-
-
-def cell_positions(
-    rows: ArrayLike, columns: ArrayLike, shape: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Check positions of cells and return them as two arrays of int64 of equal length.
-
-    Raises
-    ------
-    DataError
-        If they are no whole numbers, differ in length or lie outside ``shape``.
-
-    Examples
-    --------
-    >>> cell_positions([0, 4], [1, 1], (3, 2))
-    Traceback (most recent call last):
-    mixmend.errors.DataError: rows must lie between 0 and 2; entry 1 is 4.
-    """
-    checked = []
-    for name, given, count in (("rows", rows, shape[0]), ("columns", columns, shape[1])):
-        array = np.atleast_1d(np.asarray(given))
-        if array.size == 0:
-            array = array.astype(np.int64)
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise DataError(
-                f"{name} must be a list of whole numbers (positions); "
-                f"got {array.dtype} of shape {array.shape}."
-            )
-        outside = (array < 0) | (array >= count)
-        if outside.any():
-            where = int(np.flatnonzero(outside)[0])
-            raise DataError(
-                f"{name} must lie between 0 and {count - 1}; entry {where} is {array[where]}."
-            )
-        checked.append(array.astype(np.int64, copy=False))
-    if len(checked[0]) != len(checked[1]):
-        raise DataError(
-            "rows and columns must be of the same length; "
-            f"got {len(checked[0])} and {len(checked[1])}."
-        )
-    return checked[0], checked[1]
 
 
 def _row_weights(obs: ObservedMatrix) -> Array:
