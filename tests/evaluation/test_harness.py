@@ -292,3 +292,29 @@ def test_unknown_names_are_answered_with_the_known_ones():
         "no measure is called 'r2'; there are rmse, mae, mean_log_likelihood, coverage, "
         "fit_seconds, predict_seconds."
     )
+
+
+@pytest.mark.filterwarnings("error")  # rows with nothing to learn from are counted, not warned of
+def test_a_mixture_finds_what_offsets_cannot():
+    """On ratings from four kinds of people the mixture comes near the best that is possible."""
+    X, truth = make_ratings(1500, 200, 60_000, component_effect=0.7, return_truth=True)
+    train, test = mm.split_entries(X, test_size=0.1, random_state=0)
+    table = evaluate_models(
+        {
+            "biases": RowColumnBiases(),
+            "mixture": mm.GaussianMixture(
+                4, prior="default", center="biases", tol=1e-5, random_state=0
+            ),
+        },
+        (train, test),
+    )
+    rows, columns, values = test.entries()
+    best = metrics.rmse(values, truth.expected()[rows, columns])
+    biases, mixture = (table.summary(name) for name in table.models)
+    assert mixture["rmse"].mean < 0.5 * (best + biases["rmse"].mean)
+    assert mixture["mean_log_likelihood"].mean > biases["mean_log_likelihood"].mean + 0.05
+    assert 0.88 < mixture["coverage"].mean < 0.93
+    assert table.splits[0].cold_rows == np.count_nonzero(
+        (train.row_counts == 0) & (test.row_counts > 0)
+    )
+    assert np.any(train.row_counts == 0)

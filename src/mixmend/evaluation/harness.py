@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.completion import predictive
-from mixmend.errors import DataError, MixmendError
+from mixmend.errors import DataError, EmptyEntityWarning, MixmendError
 from mixmend.evaluation import metrics
 from mixmend.evaluation.table import EvaluationTable, FoldResult, SplitFacts
 from mixmend.observed.compressed import Compressed, line_blocks
@@ -94,7 +95,9 @@ def evaluate_models(
             for name, model in models.items():
                 tracker.update(0, model=name, fold=fold)
                 try:
-                    result = _evaluated(name, model, fold, pair, level, chunk_size)
+                    with warnings.catch_warnings():  # the table counts them itself
+                        warnings.simplefilter("ignore", EmptyEntityWarning)
+                        result = _evaluated(name, model, fold, pair, level, chunk_size)
                 except Exception as error:
                     error.add_note(f"while evaluating {name!r} on fold {fold}")
                     raise
