@@ -25,7 +25,7 @@ _ORACLE = SimpleNamespace(
 )
 
 
-@pytest.fixture(params=["oracle"])
+@pytest.fixture(params=["oracle", "functional"])
 def layer(request):
     """The functions of the handout, once as plain NumPy and once as the library has them."""
     if request.param == "oracle":
