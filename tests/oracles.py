@@ -127,7 +127,8 @@ def mstep(X: Array, post: Array, mixture: Mixture, min_variance: float = 0.25) -
     with np.errstate(invalid="ignore", divide="ignore"):
         mu = np.where(support >= 1, post.T @ (X * seen) / support, mixture.mu)
     distance = (X**2 * seen).sum(axis=1)[:, None] - 2 * (X * seen) @ mu.T + seen @ (mu**2).T
-    var = (post * distance).sum(axis=0) / (post.T @ seen.sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        var = (post * distance).sum(axis=0) / (post.T @ seen.sum(axis=1))
     return Mixture(mu, np.maximum(var, min_variance), post.sum(axis=0) / len(X))
 
 

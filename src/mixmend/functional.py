@@ -322,19 +322,20 @@ def kmeans_run(
     if post is not None:
         _shares(post, data, mixture)
     block = _complete(data, mixture)
-    clustering = kmeans.cluster(
-        start.means, block, tol=KMEANS_TOLERANCE, max_iter=_ALWAYS, relocate=False
-    )
-    hard = np.eye(len(start.weights))[clustering.labels]
-    statistics = spherical.statistics_of(hard, start._replace(means=clustering.centers), block)
+    centers, before = start.means, np.inf
+    while True:
+        labels, _, _ = kmeans.assign(centers, block)
+        centers, _ = kmeans.update(centers, labels, block)
+        hard = np.eye(len(centers))[labels]
+        around = spherical.statistics_of(hard, start._replace(means=centers), block)
+        distortion = float(around.residuals.sum())
+        if before - distortion <= KMEANS_TOLERANCE:
+            break
+        before = distortion
     var = np.divide(
-        statistics.residuals,
-        statistics.cells,
-        out=np.zeros(len(start.weights)),
-        where=statistics.cells > 0,
+        around.residuals, around.cells, out=np.zeros(len(centers)), where=around.cells > 0
     )
-    found = GaussianMixture(np.ascontiguousarray(clustering.centers), var, hard.mean(axis=0))
-    return found, hard, clustering.distortion
+    return GaussianMixture(np.ascontiguousarray(centers), var, hard.mean(axis=0)), hard, distortion
 
 
 def naive_estep(X: ArrayLike, mixture: GaussianMixture) -> tuple[Array, float]:
