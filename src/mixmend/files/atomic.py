@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = True) -> Non
 def output_error(path: str | os.PathLike[str], error: BaseException) -> OutputError:
     """Say what ``error`` means for the output at ``path``, as an OutputError to raise."""
     shown = os.fspath(path)
-    number = getattr(error, "errno", None)
+    number = error_number(error)
     if number in _FULL_DISK:
         return OutputError(
             f"Cannot write {shown}: the disk is full (or your quota is). "
@@ -154,6 +155,15 @@ def output_error(path: str | os.PathLike[str], error: BaseException) -> OutputEr
     return OutputError(
         f"Cannot write {shown}: {reason}. Nothing was left behind; choose another name or place."
     )
+
+
+def error_number(error: BaseException) -> int | None:
+    """Give the system's number of an error; polars gives it in words only, "os error 28"."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found.group(1)) if found else None
 
 
 def _not_allowed(shown: str, folder: Path) -> OutputError:
