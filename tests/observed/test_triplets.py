@@ -70,6 +70,14 @@ def test_shape_is_just_large_enough_or_as_said():
     assert (empty.shape, empty.n_observed) == ((2, 3), 0)
 
 
+def test_more_columns_than_32_bits_can_number():
+    many = 3_000_000_000
+    obs = from_triplets([1, 0, 1], [many - 1, 5, 2**31], [1.0, 2.0, 3.0], (2, many))
+    assert obs.by_row.indices.dtype == np.int64
+    assert obs.row(1)[0].tolist() == [2**31, many - 1]
+    assert obs[1].row(0)[1].tolist() == [3.0, 1.0]
+
+
 def test_strings_dates_and_mixed_kinds_become_labels():
     obs = from_triplets(["bob", "ann", "bob"], ["y", "x", "x"], [1.0, 2.0, 0.0])
     assert obs.row_labels.tolist() == ["ann", "bob"]

@@ -85,31 +85,30 @@ def place_transposed(
 
 
 @numba.njit(cache=True, nogil=True)
-def _sort_by_bytes(
-    indices: Any, values: Any, other_indices: Any, other_values: Any, n: int
+def _sort_by_byte(
+    source: Any,
+    source_values: Any,
+    at: int,
+    to: Any,
+    to_values: Any,
+    there: int,
+    m: int,
+    shift: int,
 ) -> None:
-    """Stable sort of one line by the low ``n`` bytes of its positions, to and fro."""
-    m = len(indices)
-    starts = np.empty(256, np.int64)
-    for digit in range(n):
-        shift = 8 * digit
-        starts[:] = 0
-        for t in range(m):
-            starts[(indices[t] >> shift) & 255] += 1
-        at = 0
-        for b in range(256):
-            at += starts[b]
-            starts[b] = at - starts[b]
-        for t in range(m):
-            b = (indices[t] >> shift) & 255
-            other_indices[starts[b]] = indices[t]
-            other_values[starts[b]] = values[t]
-            starts[b] += 1
-        indices, other_indices = other_indices, indices
-        values, other_values = other_values, values
-    if n % 2 == 1:  # the sorted line lies in the spare arrays
-        other_indices[:m] = indices[:m]
-        other_values[:m] = values[:m]
+    """Write ``m`` entries from ``at`` on in stable order of one byte, to ``there`` and after."""
+    starts = np.zeros(256, np.int64)
+    for t in range(at, at + m):
+        starts[(source[t] >> shift) & 255] += 1
+    place = there
+    for b in range(256):
+        count = starts[b]
+        starts[b] = place
+        place += count
+    for t in range(at, at + m):
+        b = (source[t] >> shift) & 255
+        to[starts[b]] = source[t]
+        to_values[starts[b]] = source_values[t]
+        starts[b] += 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -149,7 +148,9 @@ def sort_lines(
                 indices[s] = index
                 values[s] = value
         else:
-            _sort_by_bytes(indices[a:b], values[a:b], spare_indices[:m], spare_values[:m], n_bytes)
+            for shift in range(0, 8 * n_bytes, 16):  # there and back: the line itself ends sorted
+                _sort_by_byte(indices, values, a, spare_indices, spare_values, 0, m, shift)
+                _sort_by_byte(spare_indices, spare_values, 0, indices, values, a, m, shift + 8)
 
 
 @numba.njit(cache=True, nogil=True)

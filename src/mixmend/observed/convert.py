@@ -198,7 +198,7 @@ def _marked_dropped(view: Compressed, missing: float | None) -> Compressed:
         return view
     from mixmend.kernels.compress import take_group
 
-    return Compressed(*take_group(*view, view.values == mark, 0))
+    return Compressed(*take_group(*view, (view.values == mark).view(np.uint8), 0))
 
 
 def _refuse_stored(

@@ -199,7 +199,10 @@ def fold_entries(
     sizes[: obs.n_observed % n_folds] += 1
     folds = np.repeat(np.arange(n_folds, dtype=np.uint8), sizes)
     as_generator(random_state).shuffle(folds)
-    return ((_part(obs, folds != fold, True), _part(obs, folds, fold)) for fold in range(n_folds))
+    return (
+        (_part(obs, (folds != fold).view(np.uint8), 1), _part(obs, folds, fold))
+        for fold in range(n_folds)
+    )
 
 
 class FilteredEntries(NamedTuple):
