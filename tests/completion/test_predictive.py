@@ -78,6 +78,29 @@ def test_the_quantile_inverts_the_distribution_function(components, q):
     assert predictive.cdf(p, x - step)[0] - 1e-12 <= q <= predictive.cdf(p, x + step)[0] + 1e-12
 
 
+def test_a_quantile_takes_few_looks_at_the_mixture(rng, monkeypatch):
+    from mixmend.kernels import quantiles
+
+    looks = []
+    plain = quantiles._excess.py_func
+    monkeypatch.setattr(quantiles, "_excess", lambda *all_: looks.append(1) or plain(*all_))
+    p = random_predictive(rng, m=200)
+    for q, sign in ((0.05, 1.0), (0.05, -1.0)):
+        level = q if sign > 0 else 1 - q
+        found = [
+            sign
+            * quantiles._lower_quantile.py_func(
+                *(part[j] for part in (p.weights, p.means, np.sqrt(p.variances))),
+                q,
+                stats.norm.ppf(q),
+                sign,
+            )
+            for j in range(200)
+        ]
+        np.testing.assert_allclose(found, predictive.quantile(p, level), atol=1e-12)
+    assert len(looks) / 400 < 7
+
+
 def test_quantiles_increase_with_the_level(rng):
     p = random_predictive(rng, m=200)
     levels = np.linspace(0.001, 0.999, 99)

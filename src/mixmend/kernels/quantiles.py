@@ -31,10 +31,12 @@ def _lower_quantile(
     weights: Any, means: Any, stds: Any, tail: float, tail_score: float, sign: float
 ) -> float:
     """Root of F(x) - tail by Halley's step, kept inside a bracket that always shrinks."""
+    # what weighs less is lost in the rounding of the others
+    least = 1e-15 * tail
     total, first, second = 0.0, 0.0, 0.0
     low, high, narrowest = math.inf, -math.inf, math.inf
     for k in range(len(weights)):
-        if weights[k] > 0.0:
+        if weights[k] > least:
             mean = sign * means[k]
             quantile = mean + stds[k] * tail_score
             if math.isnan(quantile):
@@ -51,7 +53,8 @@ def _lower_quantile(
     if low == high:
         return low
     rounding = 4e-16 * max(abs(low), abs(high))
-    tolerance = rounding if narrowest == math.inf else rounding + 1e-11 * narrowest
+    small = 0.0 if narrowest == math.inf else 1e-5 * narrowest
+    tolerance = rounding + 1e-6 * small
     target = tail * total
     first /= total
     x = first + tail_score * math.sqrt(max(second / total - first * first, 0.0))
@@ -59,7 +62,7 @@ def _lower_quantile(
         x = 0.5 * (low + high)
     last_move = high - low
     for _ in range(_MAX_STEPS):
-        excess, density, slope = _excess(weights, means, stds, sign, target, x)
+        excess, density, slope = _excess(weights, means, stds, sign, target, x, least)
         if excess == 0.0:
             return x
         if excess < 0.0:
@@ -72,9 +75,13 @@ def _lower_quantile(
             bend = 1.0 - 0.5 * step * slope / density
             if bend > 0.5:
                 step /= bend
+            if abs(step) <= tolerance:  # at a root the bracket's end is x itself
+                return x - step
             # a step that leaves the bracket or does not settle is replaced by bisection
             if low < x - step < high and abs(step) < 0.5 * last_move:
                 new = x - step
+                if abs(step) < small:  # convergence is cubic: what is left is far smaller
+                    return new
         last_move = abs(new - x)
         x = new
         if last_move <= tolerance:
@@ -84,7 +91,7 @@ def _lower_quantile(
 
 @numba.njit(cache=True, nogil=True)
 def _excess(
-    weights: Any, means: Any, stds: Any, sign: float, target: float, x: float
+    weights: Any, means: Any, stds: Any, sign: float, target: float, x: float, least: float
 ) -> tuple[float, float, float]:
     """F(x) - target, the density and its slope.
 
@@ -93,7 +100,7 @@ def _excess(
     """
     whole, tails, density, slope = -target, 0.0, 0.0, 0.0
     for k in range(len(weights)):
-        if weights[k] > 0.0:
+        if weights[k] > least:
             distance = x - sign * means[k]
             if stds[k] == 0.0:
                 if distance >= 0.0:
