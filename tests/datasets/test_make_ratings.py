@@ -212,16 +212,23 @@ def test_the_alias_table_holds_the_popularity(rng):
 
 @pytest.mark.slow
 def test_a_hundred_million_ratings_fit_into_little_memory():
+    import os
     import subprocess
     import sys
 
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     code = (
         "import resource; from mixmend.datasets.synthetic import make_ratings;"
         "X = make_ratings(480_189, 17_770, 100_480_507);"
         "print(X.n_observed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        env=paths,
     )
     observed, peak = (int(part) for part in out.stdout.split())
     assert observed == 100_480_507
