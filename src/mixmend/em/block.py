@@ -55,6 +55,12 @@ class Block:
         """Observed cells of each row."""
         return self.observed.row_counts
 
+    @cached_property
+    def count_levels(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The distinct numbers of observed cells per row, and which of them each row has."""
+        levels, index = np.unique(self.counts, return_inverse=True)
+        return levels, index.astype(np.int32)
+
     @property
     def row_weights(self) -> NDArray[np.float64] | None:
         """Weight of each row; None means 1."""

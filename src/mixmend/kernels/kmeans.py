@@ -8,15 +8,17 @@ import numba
 import numpy as np
 from numba import prange
 
-from mixmend.kernels.spherical import COLUMNS_PER_TASK, ROWS_PER_TASK
+from mixmend.kernels.spherical import TASKS, line_of_share
+
+_ROWS_PER_TASK = 256
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
 def nearest(distances: Any, n_clusters: int, labels: Any, smallest: Any) -> None:
     """The cluster with the smallest distance for each row; the first of equals."""
     n = len(labels)
-    for task in prange((n + ROWS_PER_TASK - 1) // ROWS_PER_TASK):
-        for u in range(task * ROWS_PER_TASK, min(n, (task + 1) * ROWS_PER_TASK)):
+    for task in prange((n + _ROWS_PER_TASK - 1) // _ROWS_PER_TASK):
+        for u in range(task * _ROWS_PER_TASK, min(n, (task + 1) * _ROWS_PER_TASK)):
             best = 0
             for k in range(1, n_clusters):
                 if distances[u, k] < distances[u, best]:
@@ -33,8 +35,10 @@ def label_sums(view: Any, labels: Any, weights: Any, centres: Any, s0: Any, s1: 
     """
     pointers, indices, values = view
     d = len(s0)
-    for task in prange((d + COLUMNS_PER_TASK - 1) // COLUMNS_PER_TASK):
-        for i in range(task * COLUMNS_PER_TASK, min(d, (task + 1) * COLUMNS_PER_TASK)):
+    for task in prange(TASKS):
+        for i in range(
+            line_of_share(pointers, 0, d, task), line_of_share(pointers, 0, d, task + 1)
+        ):
             for t in range(pointers[i], pointers[i + 1]):
                 u = indices[t]
                 k = labels[u]

@@ -12,6 +12,7 @@ that one kernel source serves every width and Numba's on-disk cache still finds 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from llvmlite import ir
@@ -144,3 +145,132 @@ def accumulate(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, value), codegen
+
+
+@intrinsic
+def mul(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a * b`` lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def sub(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a - b`` lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def minus_scalar(typingctx: Any, vector: Any, scalar: Any) -> Any:
+    """``vector - scalar``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(args[0], _splat(context, builder, args[1], scalar, args[0].type))
+
+    return vector(vector, scalar), codegen
+
+
+@intrinsic
+def scale(typingctx: Any, scalar: Any, vector: Any) -> Any:
+    """``scalar * vector``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(_splat(context, builder, args[0], scalar, args[1].type), args[1])
+
+    return vector(scalar, vector), codegen
+
+
+def _reduction(name: str, start: float | None) -> Any:
+    @intrinsic
+    def reduce(typingctx: Any, vector: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = args[0].type
+            bits = 64 if isinstance(kind.element, ir.DoubleType) else 32
+            first = [] if start is None else [ir.Constant(kind.element, start)]
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(kind.element, [value.type for value in first] + [kind]),
+                f"llvm.vector.reduce.{name}.v{kind.count}f{bits}",
+            )
+            return builder.call(function, [*first, args[0]])
+
+        return (types.float64 if vector.bits == 64 else types.float32)(vector), codegen
+
+    return reduce
+
+
+largest_lane = _reduction("fmax", None)
+"""The largest lane of a vector."""
+
+sum_lanes = _reduction("fadd", 0.0)
+"""The sum of a vector's lanes, from the first to the last."""
+
+
+@intrinsic
+def store_as(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Write a float64 vector to a float64 or float32 array."""
+    single = array.dtype.bitwidth == 32
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = args[2]
+        if single:
+            vector = builder.fptrunc(vector, ir.VectorType(ir.FloatType(), vector.type.count))
+        at = _address(context, builder, array, args[0], args[1], vector.type)
+        builder.store(vector, at, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, value), codegen
+
+
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+_ROUNDER = 6755399441055744.0
+"""1.5 × 2^52: adding it rounds to a whole number and leaves that number in the low bits."""
+
+
+@intrinsic
+def exp_below(typingctx: Any, vector: Any, floor: Any) -> Any:
+    """``exp(x)`` of float64 lanes that are at most 0; 0 where x is below ``floor`` (> -700).
+
+    x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 13,
+    whose remainder is 5e-18; 2^n is added into the exponent bits. Within 1 unit in the
+    last place of the correctly rounded value.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, kind = args[0], args[0].type
+        count = kind.count
+        bits = ir.VectorType(ir.IntType(64), count)
+
+        def constant(value: float) -> Any:
+            return ir.Constant(kind, [value] * count)
+
+        def fused(a: Any, b: Any, c: Any) -> Any:
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{count}f64"
+            )
+            return builder.call(function, [a, b, c])
+
+        least = _splat(context, builder, args[1], floor, kind)
+        negligible = builder.fcmp_ordered("<", x, least)
+        x = builder.select(negligible, least, x)
+        shifted = fused(x, constant(_LOG2_E), constant(_ROUNDER))
+        n = builder.fsub(shifted, constant(_ROUNDER))
+        r = fused(n, constant(-_LN2_HIGH), x)
+        r = fused(n, constant(-_LN2_LOW), r)
+        result = constant(1.0 / math.factorial(13))
+        for power in range(12, -1, -1):
+            result = fused(result, r, constant(1.0 / math.factorial(power)))
+        exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [52] * count))
+        raised = builder.bitcast(builder.add(builder.bitcast(result, bits), exponent), kind)
+        return builder.select(negligible, constant(0.0), raised)
+
+    return vector(vector, floor), codegen

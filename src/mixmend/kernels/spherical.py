@@ -20,18 +20,51 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.simd import accumulate, add, fma, load, minus, zeros
+from mixmend.kernels.simd import (
+    accumulate,
+    add,
+    exp_below,
+    fma,
+    largest_lane,
+    load,
+    minus,
+    minus_scalar,
+    mul,
+    scale,
+    store,
+    store_as,
+    sub,
+    sum_lanes,
+    zeros,
+)
 
 RUN = 256
 """Entries of a row that are summed before the sum flows into the float64 table."""
 
-ROWS_PER_TASK = 64
-"""Rows that one task of the E-step takes: enough to hide the hand-out, few enough to balance."""
+TASKS = 64
+"""Parts of equal numbers of entries that a block is cut into: enough to balance threads."""
 
-COLUMNS_PER_TASK = 16
-
-_NEGLIGIBLE = -60.0
+NEGLIGIBLE = -60.0
 """exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
+
+
+@numba.njit(cache=True, nogil=True)
+def line_of_share(pointers: Any, first: int, n_lines: int, share: int) -> int:
+    """Where part ``share`` of `TASKS` begins among lines ``first`` to ``first + n_lines``.
+
+    Counted from ``first``. Parts hold about equal numbers of entries plus lines: popular
+    columns lie side by side in many data sets, and empty lines cost time as well.
+    """
+    low, high = 0, n_lines
+    base = pointers[first]
+    wanted = (pointers[first + n_lines] - base + n_lines) * share // TASKS
+    while low < high:
+        middle = (low + high) // 2
+        if pointers[first + middle] - base + middle < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
@@ -49,9 +82,10 @@ def squared_distances(
     width = uint64(means.shape[1])
     mean = means.reshape(-1)
     distance = distances.reshape(-1)
-    n_tasks = (n + ROWS_PER_TASK - 1) // ROWS_PER_TASK
-    for task in prange(n_tasks):
-        for u in range(task * ROWS_PER_TASK, min(n, (task + 1) * ROWS_PER_TASK)):
+    for task in prange(TASKS):
+        for u in range(
+            line_of_share(pointers, first, n, task), line_of_share(pointers, first, n, task + 1)
+        ):
             for q in range(0, means.shape[1], len(lanes)):
                 out = uint64(u) * width + uint64(q)
                 for k in range(len(lanes)):
@@ -108,9 +142,10 @@ def column_sums(
     width = uint64(means.shape[1])
     mean = means.reshape(-1)
     post = posterior.reshape(-1)
-    n_tasks = (d + COLUMNS_PER_TASK - 1) // COLUMNS_PER_TASK
-    for task in prange(n_tasks):
-        for i in range(task * COLUMNS_PER_TASK, min(d, (task + 1) * COLUMNS_PER_TASK)):
+    for task in prange(TASKS):
+        for i in range(
+            line_of_share(pointers, first, d, task), line_of_share(pointers, first, d, task + 1)
+        ):
             start = uint64(pointers[first + i])
             end = uint64(pointers[first + i + 1])
             if start == end:
@@ -153,67 +188,89 @@ def column_sums(
 @numba.njit(cache=True, nogil=True, parallel=True)
 def responsibilities(
     distances: Any,
-    sums: Any,
     counts: Any,
     row_weights: Any,
     terms: Any,
+    offsets: Any,
+    lanes: Any,
     posterior: Any,
-    shift: Any,
     totals: Any,
 ) -> None:
     """Bayes' rule in the log domain for a block of rows, and the sums over rows.
 
-    ``terms`` (3, K) holds the log weights, the variances and the offset variances.
-    ``distances`` is overwritten by each row's log joint densities. ``totals`` (n_tasks,
-    K + 1, 4) gets, per task and component, the weighted sums of the posterior, of posterior
-    × observed cells, of posterior × expected squared residual and of posterior × expected
-    squared offset; its last line begins with the log-likelihood. A row's offset b has, given
-    the component, the posterior N(tau S / (v + m tau), tau v / (v + m tau)), S being the sum
-    of its m residuals; b is integrated out of the row's density (v I + tau 1 1^T).
+    ``terms`` (3, K) holds the log weights, 1/2 log(2 pi v) and 1/(2 v). ``distances`` is
+    overwritten by each row's log joint densities. ``totals`` (n_tasks, 5, K) gets, per
+    task, the sums over rows of the weighted posterior times 1, observed cells, expected
+    squared residual and expected squared offset; its last line begins with the
+    log-likelihood.
+
+    ``offsets`` is None or (sums, levels, gains, log_ratios, variances, shift). A row with
+    m observed cells and residual sum S has, given the component, the offset posterior
+    N(g S, g v) with g = tau / (v + m tau); integrating it out adds g S^2 / (2 v) -
+    1/2 log(1 + m tau / v) to the log density. ``gains`` and ``log_ratios`` (n_levels, K)
+    tabulate g and the last term over the distinct values of m, ``levels`` (n,) says which
+    is the row's, and ``shift`` (n, K) gets posterior × expected offset.
     """
-    n_components = terms.shape[1]
-    n = len(counts)
+    n, width = distances.shape
     n_tasks = len(totals)
     per_task = (n + n_tasks - 1) // n_tasks
-    half_log = 0.5 * np.log(2.0 * np.pi * terms[1])
-    half_precision = 0.5 / terms[1]
+    joint = distances.reshape(-1)
+    post = posterior.reshape(-1)
+    term = terms.reshape(-1)
+    step = len(lanes)
     for task in prange(n_tasks):
-        score = np.empty(n_components)
-        total = totals[task]
+        squares = np.empty(width)
+        shares = np.empty(width)
+        total = totals[task].reshape(-1)
         total[:] = 0.0
         for u in range(task * per_task, min(n, (task + 1) * per_task)):
-            m = counts[u]
+            m = np.float64(counts[u])
+            row = uint64(u) * uint64(width)
             largest = -np.inf
-            for k in range(n_components):
-                score[k] = terms[0, k] - m * half_log[k] - distances[u, k] * half_precision[k]
-                if sums is not None:
-                    tau = terms[2, k]
-                    both = terms[1, k] + m * tau
-                    score[k] += half_precision[k] * tau * sums[u, k] ** 2 / both
-                    score[k] -= 0.5 * np.log(both / terms[1, k])
-                largest = max(largest, score[k])
+            for q in range(0, width, step):
+                k = uint64(q)
+                squared = load(joint, row + k, lanes)
+                store(squares, k, squared)
+                score = sub(
+                    load(term, k, lanes),
+                    scale(m, load(term, uint64(width) + k, lanes)),
+                )
+                half_precision = load(term, uint64(2 * width) + k, lanes)
+                if offsets is not None:
+                    sums, levels, gains, log_ratios, _, _ = offsets
+                    level = uint64(levels[u]) * uint64(width) + k
+                    residual = load(sums.reshape(-1), row + k, lanes)
+                    gain = load(gains.reshape(-1), level, lanes)
+                    squared = sub(squared, mul(gain, mul(residual, residual)))
+                    score = sub(score, load(log_ratios.reshape(-1), level, lanes))
+                score = sub(score, mul(half_precision, squared))
+                store(joint, row + k, score)
+                largest = max(largest, largest_lane(score))
             evidence = 0.0
-            for k in range(n_components):
-                gap = score[k] - largest
-                weight = np.exp(gap) if gap > _NEGLIGIBLE else 0.0
-                posterior[u, k] = weight
-                evidence += weight
+            for q in range(0, width, step):
+                k = uint64(q)
+                share = exp_below(minus_scalar(load(joint, row + k, lanes), largest), NEGLIGIBLE)
+                store(shares, k, share)
+                evidence += sum_lanes(share)
             w = 1.0 if row_weights is None else row_weights[u]
             if m > 0:  # a row with nothing observed is certain: it adds log 1 = 0
-                total[n_components, 0] += w * (largest + np.log(evidence))
-            scale = w / evidence
-            for k in range(n_components):
-                p = posterior[u, k] * scale
-                posterior[u, k] = p
-                squared = distances[u, k]
-                distances[u, k] = score[k]
-                if sums is not None:
-                    both = terms[1, k] + m * terms[2, k]
-                    offset = terms[2, k] * sums[u, k] / both
-                    offset_square = offset * offset + terms[2, k] * terms[1, k] / both
-                    squared += m * offset_square - 2.0 * offset * sums[u, k]
-                    shift[u, k] = p * offset
-                    total[k, 3] += p * offset_square
-                total[k, 0] += p
-                total[k, 1] += p * m
-                total[k, 2] += p * squared
+                total[4 * width] += w * (largest + np.log(evidence))
+            for q in range(0, width, step):
+                k = uint64(q)
+                share = scale(w / evidence, load(shares, k, lanes))
+                store_as(post, row + k, share)
+                squared = load(squares, k, lanes)
+                if offsets is not None:
+                    sums, levels, gains, _, variances, shift = offsets
+                    level = uint64(levels[u]) * uint64(width) + k
+                    gain = load(gains.reshape(-1), level, lanes)
+                    residual = load(sums.reshape(-1), row + k, lanes)
+                    offset = mul(gain, residual)
+                    square = fma(offset, offset, mul(gain, load(variances, k, lanes)))
+                    squared = fma(scale(-2.0, offset), residual, squared)
+                    squared = add(squared, scale(m, square))
+                    store_as(shift.reshape(-1), row + k, mul(share, offset))
+                    accumulate(total, uint64(3 * width) + k, mul(share, square))
+                accumulate(total, k, share)
+                accumulate(total, uint64(width) + k, scale(m, share))
+                accumulate(total, uint64(2 * width) + k, mul(share, squared))

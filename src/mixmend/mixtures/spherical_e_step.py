@@ -23,6 +23,7 @@ Array: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.floating[Any]]
 
 _ROWS_PER_TASK = 256
+_CACHE_LINE = 64
 
 
 class Parameters(NamedTuple):
@@ -131,13 +132,18 @@ def padded(n_components: int) -> int:
     return -(-n_components // lanes) * lanes
 
 
+def aligned_zeros(shape: tuple[int, int], dtype: np.dtype[Any] | type) -> Table:
+    """Zeros that begin on a cache line: a gathered row then touches no line too many."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(n_bytes + _CACHE_LINE, np.uint8)
+    begin = -raw.ctypes.data % _CACHE_LINE
+    return raw[begin : begin + n_bytes].view(dtype).reshape(shape)
+
+
 def table(values: Array, dtype: np.dtype[Any] | type) -> Table:
     """(K, d) values as the (d, padded K) table that kernels gather from."""
     n_components, d = values.shape
-    width = padded(n_components)
-    if width == n_components:
-        return np.ascontiguousarray(values.T, dtype=dtype)
-    out = np.zeros((d, width), dtype)
+    out = aligned_zeros((d, padded(n_components)), dtype)
     out[:, :n_components] = values.T
     return out
 
@@ -150,28 +156,51 @@ def row_bytes(n_components: int, itemsize: int, row_offsets: bool) -> int:
 # ------------------------------------------------------------------------------ E-step
 
 
+class _Offsets(NamedTuple):
+    """Row offsets tabulated over the distinct numbers of observed cells (levels)."""
+
+    levels: NDArray[np.int32]
+    gains: Array
+    log_ratios: Array
+    variances: Array
+
+
 class _Tables(NamedTuple):
-    """Parameters in the form that the kernels read."""
+    """Parameters in the form that the kernels read, padded to whole vectors."""
 
     means: Table
     spread: Table | None
     terms: Array
     lanes: tuple[int, ...]
-    offsets: bool
+    offsets: _Offsets | None
 
 
-def _tables(parameters: Parameters, dtype: np.dtype[Any]) -> _Tables:
+def _tables(parameters: Parameters, block: Block) -> _Tables:
     spread = parameters.mean_variances
+    dtype = block.by_row.values.dtype
+    n_components = len(parameters.weights)
+    terms = np.zeros((3, padded(n_components)))
+    terms[0] = -np.inf  # lanes beyond K get no share
     with np.errstate(divide="ignore"):
-        log_weights = np.log(parameters.weights)
-    tau = np.full(len(log_weights), parameters.offset_variance)
+        terms[0, :n_components] = np.log(parameters.weights)
+    terms[1, :n_components] = 0.5 * np.log(2.0 * np.pi * parameters.variances)
+    terms[2, :n_components] = 0.5 / parameters.variances
     return _Tables(
         table(parameters.means, dtype),
         None if spread is None else table(spread, dtype),
-        np.stack([log_weights, parameters.variances, tau]),
-        LANES[lane_count(len(log_weights))],
-        parameters.offset_variance > 0.0,
+        terms,
+        LANES[lane_count(n_components)],
+        _offsets(parameters, block) if parameters.offset_variance > 0.0 else None,
     )
+
+
+def _offsets(parameters: Parameters, block: Block) -> _Offsets:
+    counts, levels = block.count_levels
+    variances = np.ones(padded(len(parameters.weights)))
+    variances[: len(parameters.weights)] = parameters.variances
+    tau = parameters.offset_variance
+    total = variances + counts[:, None] * tau
+    return _Offsets(levels, tau / total, 0.5 * np.log(total / variances), variances)
 
 
 def e_step(parameters: Parameters, block: Block) -> Statistics:
@@ -179,13 +208,12 @@ def e_step(parameters: Parameters, block: Block) -> Statistics:
 
     The responsibilities live only as long as their tile is worked on.
     """
-    dtype = block.by_row.values.dtype
-    tables = _tables(parameters, dtype)
+    tables = _tables(parameters, block)
     d, width = tables.means.shape
     support, deviations = np.zeros((d, width)), np.zeros((d, width))
     n_components = len(parameters.weights)
-    totals = np.zeros((n_components + 1, 4))
-    work = _Workspace(block.tile_rows, width, dtype, tables.offsets)
+    totals = np.zeros((5, width))
+    work = _Workspace(block.tile_rows, tables)
     columns = block.by_tile_column
     for tile, (first, n_rows) in enumerate(block.tiles()):
         totals += _posterior_tile(tables, block, first, n_rows, work)
@@ -199,9 +227,9 @@ def e_step(parameters: Parameters, block: Block) -> Statistics:
             support,
             deviations,
         )
-    rows, cells, residuals, offset_squares = totals[:-1].T.copy()
+    rows, cells, residuals, offset_squares = totals[:4, :n_components]
     return Statistics(
-        float(totals[-1, 0]),
+        float(totals[4, 0]),
         rows,
         cells,
         residuals,
@@ -213,23 +241,20 @@ def e_step(parameters: Parameters, block: Block) -> Statistics:
 
 def posterior(parameters: Parameters, block: Block) -> Posterior:
     """Responsibilities, log joint densities and offsets of every row of a block."""
-    dtype = block.by_row.values.dtype
-    tables = _tables(parameters, dtype)
-    width = tables.means.shape[1]
+    tables = _tables(parameters, block)
     shape = (len(block.counts), len(parameters.weights))
     responsibilities, log_joint = np.empty(shape), np.empty(shape)
     offsets, offset_variances = np.zeros(shape), np.zeros(shape)
-    work = _Workspace(block.tile_rows, width, dtype, tables.offsets)
+    work = _Workspace(block.tile_rows, tables)
     for first, n_rows in block.tiles():
         rows = slice(first, first + n_rows)
         _posterior_tile(tables, block, first, n_rows, work, weighted=False)
         responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
         log_joint[rows] = work.distances[:n_rows, : shape[1]]
-        if work.sums is not None:
-            tau, v = parameters.offset_variance, parameters.variances
-            both = v + block.counts[rows, None] * tau
-            offsets[rows] = tau * work.sums[:n_rows, : shape[1]] / both
-            offset_variances[rows] = tau * v / both
+        if tables.offsets is not None and work.sums is not None:
+            gains = tables.offsets.gains[tables.offsets.levels[rows], : shape[1]]
+            offsets[rows] = gains * work.sums[:n_rows, : shape[1]]
+            offset_variances[rows] = gains * parameters.variances
     densities = np.where(block.counts > 0, logsumexp(log_joint, axis=1), 0.0)
     total = densities.sum() if block.row_weights is None else block.row_weights @ densities
     return Posterior(responsibilities, log_joint, float(total), offsets, offset_variances)
@@ -244,12 +269,11 @@ def statistics_of(
     offsets that are taken out first. The log-likelihood of this is not defined and given
     as NaN; offset squares are 0.
     """
-    dtype = block.by_row.values.dtype
-    tables = _tables(parameters._replace(offset_variance=0.0), dtype)
+    tables = _tables(parameters._replace(offset_variance=0.0), block)
     d, width = tables.means.shape
     n_components = len(parameters.weights)
     support, deviations = np.zeros((d, width)), np.zeros((d, width))
-    work = _Workspace(block.tile_rows, width, dtype, offsets=offsets is not None)
+    work = _Workspace(block.tile_rows, tables, offsets is not None)
     weights = responsibilities
     if block.row_weights is not None:
         weights = responsibilities * block.row_weights[:, None]
@@ -291,11 +315,13 @@ def statistics_of(
 class _Workspace:
     """Arrays of one tile, used again for the next."""
 
-    def __init__(self, n_rows: int, width: int, dtype: np.dtype[Any], offsets: bool) -> None:
-        self.distances = np.empty((n_rows, width))
-        self.posterior = np.zeros((n_rows, width), dtype)  # lanes beyond K stay 0
-        self.sums = np.empty((n_rows, width)) if offsets else None
-        self.shift = np.zeros((n_rows, width), dtype) if offsets else None
+    def __init__(self, n_rows: int, tables: _Tables, offsets: bool | None = None) -> None:
+        shape, dtype = (n_rows, tables.means.shape[1]), tables.means.dtype
+        with_offsets = tables.offsets is not None if offsets is None else offsets
+        self.distances = aligned_zeros(shape, np.float64)
+        self.posterior = aligned_zeros(shape, dtype)  # lanes beyond K stay 0
+        self.sums = aligned_zeros(shape, np.float64) if with_offsets else None
+        self.shift = aligned_zeros(shape, dtype) if with_offsets else None
 
 
 def _posterior_tile(
@@ -306,24 +332,27 @@ def _posterior_tile(
     work: _Workspace,
     weighted: bool = True,
 ) -> Array:
-    """Fill the workspace for one tile; returns the sums over its rows, (K + 1, 4)."""
+    """Fill the workspace for one tile; returns the sums over its rows, (5, padded K)."""
     rows = slice(first, first + n_rows)
     distances = work.distances[:n_rows]
     sums = None if work.sums is None else work.sums[:n_rows]
-    shift = None if work.shift is None else work.shift[:n_rows]
     kernels.squared_distances(
         block.by_row, first, tables.means, tables.spread, tables.lanes, distances, sums
     )
+    offsets = None
+    if tables.offsets is not None and sums is not None and work.shift is not None:
+        levels, gains, log_ratios, variances = tables.offsets
+        offsets = (sums, levels[rows], gains, log_ratios, variances, work.shift[:n_rows])
     weights = block.row_weights
-    totals = np.empty((-(-n_rows // _ROWS_PER_TASK), tables.terms.shape[1] + 1, 4))
+    totals = np.empty((-(-n_rows // _ROWS_PER_TASK), 5, tables.terms.shape[1]))
     kernels.responsibilities(
         distances,
-        sums,
         block.counts[rows],
         None if weights is None or not weighted else weights[rows],
         tables.terms,
+        offsets,
+        tables.lanes,
         work.posterior[:n_rows],
-        shift,
         totals,
     )
     return np.asarray(totals.sum(axis=0))
