@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             make_data(options.size) if options.folder is None else read_data(options.folder)
         )
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"The course's data could not be read: {error}", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     compare_on_toy_data(toy, options.seeds, options.out)

@@ -42,7 +42,7 @@ def test_it_gives_the_handouts_figures(script, shared_path, tmp_path, capsys):
     for figure in (
         "1329.594867",
         "-1138.89089969",
-        "-1169.25893473",
+        "-1169.25893474",
         "BIC chooses K = 3",
         "-1521060.95398",
         "-1390234.422346",

@@ -57,8 +57,8 @@ def plot_trace(
     scale : {"auto", "linear", "gap"}
         "linear" draws the values; "gap" draws how far each falls short of the best value of
         all, on a logarithmic axis, which shows what happens late in runs that gain most in
-        their first steps. "auto" takes "gap" where the first five steps of any run would
-        take up nine tenths of the linear picture.
+        their first steps. "auto" takes "gap" where no run's later steps would take up a
+        tenth of the linear picture.
     name : str
         What the values are.
 
@@ -155,12 +155,12 @@ def _runs(
 
 
 def _starts_far_below(runs: Sequence[_Run]) -> bool:
-    """Whether the first five steps take up nine tenths of the range of all values."""
-    late = [run.values[5:] for run in runs if len(run.values) > 5]
+    """Whether all that runs gain after their fifth step is a tenth of the range of all values."""
+    late = [float(np.ptp(run.values[5:])) for run in runs if len(run.values) > 5]
     if not late:
         return False
     everything = np.concatenate([run.values for run in runs])
-    return bool(np.ptp(np.concatenate(late)) < 0.1 * np.ptp(everything))
+    return max(late) < 0.1 * float(np.ptp(everything))
 
 
 def _colors(n_runs: int, order: Sequence[int]) -> list[str]:
