@@ -125,11 +125,16 @@ def test_minima_hold_in_training(rng):
     assert train.row_counts[obs.row_counts > 0].min() >= 1
 
 
-def test_with_minima_the_parts_are_mixed_as_without(rng):
-    """Neither part may be the first found: each should hold early and late entries."""
-    obs = ratings(rng)
-    _, first, second = draw_entries(obs, [50, 50], random_state=0, min_train_per_row=1)
-    assert abs(first.entry_rows.mean() - second.entry_rows.mean()) < 10
+def test_with_minima_no_part_gets_the_thin_rows():
+    """Late in the search only thick rows can spare entries: the parts must not show that."""
+    X = np.full((101, 200), np.nan)
+    X[:100, :2] = 1.0  # a hundred rows that can spare one entry each
+    X[100] = 1.0  # and one that can spare 199
+    obs = ObservedMatrix.from_dense(X)
+    _, first, second = draw_entries(obs, [145, 145], random_state=0, min_train_per_row=1)
+    thin = [int(part.row_counts[:100].sum()) for part in (first, second)]
+    assert sum(thin) > 80
+    assert abs(thin[0] - thin[1]) < 20
 
 
 def test_more_than_can_be_spared_is_refused():

@@ -196,17 +196,17 @@ def test_the_first_duplicate_is_named():
     ("args", "message"),
     [
         (
-            ([0, 1], [3, -2], [1, 2]),
+            ([0, 1, 2], [3, -2, -1], [1, 2, 3]),
             "Entry 1 has column -2: positions count from 0. "
             "Give identifiers as strings if the numbers are names.",
         ),
         (
-            ([0, 7], [0, 0], [1, 2], (3, 1)),
+            ([0, 7, 9], [0, 0, 0], [1, 2, 3], (3, 1)),
             "Entry 1 has row 7, but shape says 3 rows (0 to 2 are allowed). Enlarge the shape, "
             "or give identifiers as strings if the numbers are names.",
         ),
         (
-            (["a", "b"], [0, 1], [1.0, np.nan]),
+            (["a", "b", "c"], [0, 1, 2], [1.0, np.nan, np.inf]),
             "Entry 1 (row 1 ('b'), column 1) has the value nan: a triplet says that something "
             "was observed. Leave entries without a value out (NaN) and replace infinity by a "
             "number.",
