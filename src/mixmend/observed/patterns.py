@@ -76,7 +76,8 @@ def group_patterns(obs: ObservedMatrix) -> Patterns:
     >>> patterns.rows(0)
     array([0, 2])
     """
-    from mixmend.kernels.compress import count_lines, group_equal_lines, order_by_line
+    from mixmend.kernels.compress import count_lines
+    from mixmend.kernels.grouping import group_equal_lines, order_by_line
 
     if obs.is_stored_dense:
         words = _mask_words(obs)
