@@ -34,8 +34,10 @@ class BinaryTable:
         The file's name, for messages.
     names : list of str
         Names of the columns.
+    types : list of str
+        The types of the columns, as polars names them.
     numeric : list of bool
-        Whether each column is of a numeric type.
+        Whether each is a number.
     """
 
     def __init__(self, source: Source) -> None:
@@ -46,7 +48,7 @@ class BinaryTable:
         self.names = schema.names()
         self.numeric = [dtype.is_numeric() for dtype in schema.dtypes()]
         self._usable = [_is_cell(dtype) for dtype in schema.dtypes()]
-        self._types = [str(dtype) for dtype in schema.dtypes()]
+        self.types = [str(dtype) for dtype in schema.dtypes()]
         if not self.names:
             raise FileFormatError(
                 f"{self.shown} has no columns. Give a file with at least one rating."
@@ -56,6 +58,12 @@ class BinaryTable:
     def n_columns(self) -> int:
         """How many columns there are."""
         return len(self.names)
+
+    def count(self) -> int:
+        """Count the records."""
+        import polars as pl
+
+        return int(self._collected(self._lazy.select(pl.len())).item())
 
     def batches(self, columns: Sequence[int]) -> Iterator[list[pl.Series]]:
         """Read the columns at these positions in slices, in the types that they have.
@@ -71,7 +79,7 @@ class BinaryTable:
             if not self._usable[column]:
                 raise FileFormatError(
                     f"{self.shown}, column {self.names[column]!r} holds values of the type "
-                    f"{self._types[column]}, which are neither numbers nor names. Its columns: "
+                    f"{self.types[column]}, which are neither numbers nor names. Its columns: "
                     f"{listed(self.names)}. Choose another one."
                 )
         chosen = self._lazy.select([pl.col(self.names[column]) for column in sorted({*columns})])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from mixmend.errors import DataError, FileFormatError
-from mixmend.files.layout import Table, column_name
+from mixmend.files.layout import Table, column_name, seems_text
 
 _LONGEST = 40
 
@@ -23,7 +23,7 @@ def complain_of_cell(table: Table, record: int, position: int, role: str) -> NoR
         What the column is taken for.
     """
     place, cells = table.locate(record)
-    cell = cells[position].strip()
+    cell = in_message(cells[position])
     where = f"{table.shown}, {place}, {column_name(table, position, role)}"
     if not cell:
         raise FileFormatError(
@@ -32,40 +32,38 @@ def complain_of_cell(table: Table, record: int, position: int, role: str) -> NoR
     _complain_of_number(where, cell, f"delete the {_line(place)}")
 
 
-def complain_of_wide_cell(table: Table, record: int, position: int, text: bool) -> NoReturn:
+def complain_of_wide_cell(table: Table, record: int, position: int) -> NoReturn:
     """Raise the error for a cell of a wide table that is neither a number nor a hole.
 
     Parameters
     ----------
     table, record, position
         As for `complain_of_cell`.
-    text : bool
-        Whether no cell of the column is a number.
     """
     place, cells = table.locate(record)
-    cell = cells[position].strip()
+    cell = in_message(cells[position])
     where = f"{table.shown}, {place}, {column_name(table, position)}"
-    if text and not _is_special(cell):
+    if seems_text(table, position) and not _is_special(cell):
         raise FileFormatError(
-            f"{where}: {_quoted(cell)} is not a number, nor is anything else in this column. A "
+            f"{where}: {cell!r} is not a number; this column seems to hold text. A "
             "wide table has a number or nothing in each cell: leave the column out, or name it "
             "with row=… (--row-name) if it holds the labels of the rows."
         )
-    _complain_of_number(where, cell, "leave the cell empty")
+    _complain_of_number(
+        where, cell, f"leave the cell empty; if it marks a hole, give missing={cell!r} (--missing)"
+    )
 
 
 def _complain_of_number(where: str, cell: str, otherwise: str) -> NoReturn:
     if _is_special(cell):
         raise DataError(
-            f"{where}: {_quoted(cell)} is not a finite number. Correct the value or {otherwise}."
+            f"{where}: {cell!r} is not a finite number. Correct the value or {otherwise}."
         )
     if cell.count(",") == 1 and cell.replace(",", "").lstrip("+-").isdigit():
         raise FileFormatError(
-            f"{where}: {_quoted(cell)} is not a number. Write it with a decimal point, not a comma."
+            f"{where}: {cell!r} is not a number. Write it with a decimal point, not a comma."
         )
-    raise FileFormatError(
-        f"{where}: {_quoted(cell)} is not a number. Correct the value or {otherwise}."
-    )
+    raise FileFormatError(f"{where}: {cell!r} is not a number. Correct the value or {otherwise}.")
 
 
 def _is_special(cell: str) -> bool:
@@ -77,8 +75,10 @@ def _is_special(cell: str) -> bool:
     return cell.isascii() and "_" not in cell
 
 
-def _quoted(cell: str) -> str:
-    return repr(cell if len(cell) <= _LONGEST else cell[: _LONGEST - 1] + "…")
+def in_message(cell: str) -> str:
+    """Make a cell's text fit into one line of a message."""
+    text = " ".join(cell.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _line(place: str) -> str:

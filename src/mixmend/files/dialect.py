@@ -152,6 +152,10 @@ def sniff(
     FileFormatError
         If no separator can be told.
     """
+    if not sample.strip(" \t\n"):
+        raise FileFormatError(
+            f"{shown} has only blank lines. Give a file with at least one rating."
+        )
     if separator is None:
         separator = _sniffed_separator(shown, sample)
     else:
@@ -164,10 +168,15 @@ def sniff(
     found = _lenient(sample, separator)
     if not found:
         raise FileFormatError(
-            f"{shown} has only blank lines. Give a file with at least one rating."
+            f"{shown} has nothing but blanks and quotes. Give a file with at least one rating."
         )
     first = [field.strip(" \t") for field in found[0].fields]
     named = looks_like_header(first, [r.fields for r in found[1:]]) if header is None else header
+    if named is None:
+        raise FileFormatError(
+            f"{shown}: the first line may hold names of columns, or numbers after an empty cell. "
+            "Say which: header=True or header=False (--header, --no-header)."
+        )
     data = found[1:] if named else found
     return Dialect(separator, len(first), first if named else None), data
 
@@ -186,11 +195,12 @@ def is_numeric_cell(cell: str) -> bool:
     return is_number(cell) or cell.strip().lower() in HOLE_MARKS
 
 
-def looks_like_header(first: list[str], others: list[list[str]]) -> bool:
-    """Judge whether the first line holds names.
+def looks_like_header(first: list[str], others: list[list[str]]) -> bool | None:
+    """Judge whether the first line holds names; None where it cannot be told.
 
-    It does if a cell is text above a column of numbers, or if a cell has one of the
-    usual names and none of the first line's cells is a number that is no plausible name.
+    Text above a column of numbers is a name, unless other cells of the line are numbers
+    and none is a usual name: then it is more likely a bad value. A line of numbers after
+    an empty cell may be a header (as pandas writes one) or a row whose first cell is a hole.
 
     Examples
     --------
@@ -200,17 +210,24 @@ def looks_like_header(first: list[str], others: list[list[str]]) -> bool:
     False
     >>> looks_like_header(["user", "1", "2"], [["17", "5", "3"]])
     True
+    >>> looks_like_header(["", "1", "2"], [["0", "5", "3"]]) is None
+    True
     """
-    columns = list(zip(*(row for row in others if len(row) == len(first)), strict=True))
-    for position, column in enumerate(columns):
-        below = [cell for cell in column if cell.strip()]
-        if not is_numeric_cell(first[position]) and below and all(map(is_numeric_cell, below)):
-            return True
-    if is_usual_name(first[0]) or (len(first) > 1 and not first[0]):
+    if is_usual_name(first[0]):
         return True
-    if any(math.isfinite(float(cell)) for cell in first if is_number(cell)):
+    number = [is_number(cell) and math.isfinite(float(cell)) for cell in first]
+    usual = any(map(is_usual_name, first))
+    columns = list(zip(*(row for row in others if len(row) == len(first)), strict=True))
+    below = [[cell for cell in column if cell.strip()] for column in columns]
+    numeric = [bool(cells) and all(map(is_numeric_cell, cells)) for cells in below]
+    if not first[0] and len(first) > 1 and all(number[1:]):
+        return None if not below or numeric[0] else True
+    if any(number) and not usual:
         return False
-    return not others or any(is_usual_name(cell) for cell in first)
+    above = (not is_numeric_cell(cell) for cell in first)
+    if any(name and under for name, under in zip(above, numeric, strict=False)):
+        return True
+    return not any(number) and (not others or usual or not first[0])
 
 
 def _lenient(sample: str, separator: str) -> list[Record]:
@@ -239,7 +256,8 @@ def _sniffed_separator(shown: str, sample: str) -> str:
             best, best_share = candidate, share
     if best is not None:
         return best
-    if is_number(sample.split("\n", 1)[0].strip() or "x"):
+    words = sample.split()
+    if words and all(map(is_number, words[1:])) and (len(words) > 1 or is_number(words[0])):
         return ","  # one column of numbers: any separator will do
     first = sample.strip("\n").split("\n", 1)[0][:60]
     raise FileFormatError(

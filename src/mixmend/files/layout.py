@@ -8,13 +8,14 @@ from typing import NamedTuple, TypeAlias
 
 from mixmend.errors import FileFormatError
 from mixmend.files.binary import BinaryTable
-from mixmend.files.dialect import is_numeric_cell
+from mixmend.files.dialect import is_number, is_numeric_cell
 from mixmend.files.roles import (
     by_usual_names,
     holds_row_labels,
-    listed,
+    in_words,
     missing_roles,
     position_of,
+    refuse_repeated,
 )
 from mixmend.files.sources import Source, identify
 from mixmend.files.text import TextTable
@@ -77,6 +78,7 @@ def plan_long(table: Table, given: dict[str, ColumnChoice], needed: Sequence[str
         If one is missing; the message lists the columns and the option to use.
     """
     shown, names, n_columns = table.shown, table.names, table.n_columns
+    _refuse_single_column(table)
     roles = {
         role: position_of(shown, role, choice, names, n_columns)
         for role, choice in given.items()
@@ -88,6 +90,8 @@ def plan_long(table: Table, given: dict[str, ColumnChoice], needed: Sequence[str
         usual = {role: position for role, position in _ORDER.items() if position < n_columns}
     for role, position in usual.items():
         if role not in roles and position not in roles.values():
+            if names is not None:
+                refuse_repeated(shown, role, names, position)
             roles[role] = position
     absent = [role for role in needed if role not in roles]
     if absent and names is not None:
@@ -95,7 +99,7 @@ def plan_long(table: Table, given: dict[str, ColumnChoice], needed: Sequence[str
     if absent:
         raise FileFormatError(
             f"{shown} has {_columns(n_columns)} and no header: too few for "
-            f"{_spoken(needed)}. {_cure_by_number(absent, 'value' in needed)}"
+            f"{in_words(needed)}. {_cure_by_number(absent, 'value' in needed)}"
         )
     seen: dict[int, str] = {}
     for role in roles:
@@ -129,6 +133,7 @@ def plan_either(table: Table, given: dict[str, ColumnChoice]) -> Plan:
     if given["column"] is not None or given["value"] is not None:
         return plan_long(table, given, needed)
     names, n_columns = table.names, table.n_columns
+    _refuse_single_column(table)
     if names is not None:
         usual = by_usual_names(names)
         if given["row"] is not None:
@@ -153,7 +158,8 @@ def plan_either(table: Table, given: dict[str, ColumnChoice]) -> Plan:
     if names is None:
         raise FileFormatError(
             f"{table.shown} has {n_columns} columns and no header, and column {text[0] + 1} holds "
-            'text. Give row=1, column=2, value=3 (the numbers of the columns) or layout="wide".'
+            "text. Give the numbers of the columns (row=1, column=2, value=3), or header=True if "
+            "its first line holds names (--row-name, --column-name, --value-name, --header)."
         )
     if len(text) > 1:
         raise FileFormatError(missing_roles(table.shown, needed, names, True))
@@ -168,34 +174,45 @@ def column_name(table: Table, position: int, role: str | None = None) -> str:
     return f"column {position + 1}{what}"
 
 
+def _refuse_single_column(table: Table) -> None:
+    if table.n_columns > 1:
+        return
+    if isinstance(table, BinaryTable):
+        raise FileFormatError(
+            f"{table.shown} has only one column, {table.names[0]!r}. "
+            "Give a table with rows (users) and columns (items)."
+        )
+    first = (table.names or table.sample[0])[0]
+    raise FileFormatError(
+        f"{table.shown} has only one column: there is no {table.dialect.spoken} in its first line "
+        f"{first[:60]!r}. Name the right separator (--separator), or, if it is a matrix of one "
+        'column, give layout="wide" (--input-layout wide).'
+    )
+
+
+def seems_text(table: Table, position: int) -> bool:
+    """Tell whether a column holds text, as far as its type or its first cells say."""
+    if isinstance(table, BinaryTable):
+        return not table.numeric[position]
+    cells = [fields[position] for fields in table.sample if len(fields) == table.n_columns]
+    return not any(map(is_number, cells))
+
+
 def _text_columns(table: Table) -> list[int]:
     """Columns of which a cell of the sample is neither a number nor a hole."""
     if isinstance(table, BinaryTable):
         return [j for j, numeric in enumerate(table.numeric) if not numeric]
     rows = [fields for fields in table.sample if len(fields) == table.n_columns]
-    return [j for j, cells in enumerate(zip(*rows, strict=True)) if not all(map(_numeric, cells))]
-
-
-def _numeric(cell: str) -> bool:
-    return is_numeric_cell(cell)
+    return [
+        j for j, cells in enumerate(zip(*rows, strict=True)) if not all(map(is_numeric_cell, cells))
+    ]
 
 
 def _columns(count: int) -> str:
     return f"{count} column" if count == 1 else f"{count} columns"
 
 
-def _spoken(needed: Sequence[str]) -> str:
-    words = {"row": "rows (users)", "column": "columns (items)", "value": "ratings"}
-    *most, last = [words[role] for role in needed]
-    return f"{', '.join(most)} and {last}"
-
-
 def _cure_by_number(absent: Sequence[str], wide: bool) -> str:
     options = ", ".join(f"{role}=…" for role in absent)
     other = ' If it is a dense matrix, give layout="wide" (--input-layout wide).' if wide else ""
     return f"Name the columns by number ({options}).{other}"
-
-
-def columns_in_words(names: Sequence[str] | None, n_columns: int) -> str:
-    """List the columns of a table, or say how many there are."""
-    return _columns(n_columns) if names is None else listed(names)

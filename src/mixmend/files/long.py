@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError, FileFormatError
-from mixmend.files.complaints import complain_of_cell
+from mixmend.files.complaints import complain_of_cell, in_message
 from mixmend.files.ids import IdColumn, NumberColumn
 from mixmend.files.layout import Table
+from mixmend.files.text import TextTable
 from mixmend.observed.matrix import ObservedMatrix
+
+CURE_OF_REPEATED = (
+    'Delete one of them, or say what counts with duplicates="first", "last" or "mean" '
+    "(--duplicates)."
+)
 
 
 def read_long(
@@ -74,11 +80,11 @@ def read_long(
             raise DataError(f"{table.shown}: {error}") from None
     first, second = pair if chosen is None else (int(chosen[k]) for k in pair)
     (one, cells), (two, others) = table.locate(first), table.locate(second)
-    told = [cells[roles[role]].strip() for role in ("row", "column", "value")]
+    row, column, value = (in_message(cells[roles[role]]) for role in ("row", "column", "value"))
+    other = in_message(others[roles["value"]])
     raise DataError(
-        f"{table.shown}, {one} and {two}: the pair ({told[0]}, {told[1]}) is rated twice "
-        f"({told[2]} and {others[roles['value']].strip()}). Delete one of them, or say what counts "
-        'with duplicates="first", "last" or "mean" (--duplicates).'
+        f"{table.shown}, {one} and {two}: the pair ({row}, {column}) is rated twice ({value} and "
+        f"{other}). {CURE_OF_REPEATED}"
     )
 
 
@@ -116,7 +122,7 @@ def take_all(table: Table, positions: dict[str, int], sinks: dict[str, Any]) -> 
 
 def require_records(table: Table) -> None:
     """Raise the error for a table that has no records."""
-    what = "a header but nothing below it" if table.names else "no records"
+    what = "a header but nothing below it" if isinstance(table, TextTable) else "no rows"
     raise FileFormatError(f"{table.shown} has {what}. Give a file with at least one rating.")
 
 

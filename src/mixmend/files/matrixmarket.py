@@ -6,8 +6,10 @@ import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixmend.errors import DataError, FileFormatError
+from mixmend.files.long import CURE_OF_REPEATED, first_repeated
 from mixmend.files.sources import Source, open_plain
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -44,17 +46,12 @@ def read_matrix_market(
     matrix = _parsed(source)
     if not hasattr(matrix, "tocoo"):
         cells = np.asarray(matrix).astype(dtype, copy=False)
+        _refuse_not_finite(source, cells.ravel(), *np.indices(cells.shape).reshape(2, -1))
         return ObservedMatrix.from_dense(cells, np.nan if missing is None else missing)
     entries = matrix.tocoo()
     values = entries.data.astype(dtype, copy=False)
     row, column = (side.astype(np.int64, copy=False) for side in entries.coords)
-    finite = np.isfinite(values)
-    if not finite.all():
-        k = int(np.argmin(finite))
-        raise DataError(
-            f"{source.path}: the entry of row {row[k] + 1}, column {column[k] + 1} is "
-            f"{values[k]}, which is not a finite number. Correct the value or delete the entry."
-        )
+    _refuse_not_finite(source, values, row, column)
     if missing is not None:
         kept = values != missing
         row, column, values = row[kept], column[kept], values[kept]
@@ -63,7 +60,26 @@ def read_matrix_market(
             row, column, values, matrix.shape, duplicates=duplicates
         )
     except DataError as error:
-        raise DataError(f"{source.path}: {error}") from None
+        pair = first_repeated(row, column) if duplicates == "error" else None
+        if pair is None:
+            raise DataError(f"{source.path}: {error}") from None
+    one, other = pair
+    raise DataError(
+        f"{source.path}: the entry of row {row[one] + 1}, column {column[one] + 1} occurs twice "
+        f"({values[one]:g} and {values[other]:g}). {CURE_OF_REPEATED}"
+    )
+
+
+def _refuse_not_finite(
+    source: Source, values: NDArray[Any], row: NDArray[Any], column: NDArray[Any]
+) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        k = int(np.argmin(finite))
+        raise DataError(
+            f"{source.path}: the entry of row {row[k] + 1}, column {column[k] + 1} is "
+            f"{values[k]}, which is not a finite number. Correct the value or delete the entry."
+        )
 
 
 def _parsed(source: Source) -> Any:
@@ -88,8 +104,8 @@ def _parsed(source: Source) -> Any:
             )
         if form == "coordinate" and rows + columns > _MANY_LINES + 1000 * entries:
             raise FileFormatError(
-                f"{source.path} declares {rows} × {columns} cells for {entries} entries: nearly "
-                "all rows and columns would be empty. Number those that occur from 1."
+                f"{source.path} declares {rows} × {columns} cells but stores {entries}: nearly "
+                "all rows and columns would be empty. Number those that occur from 1 on."
             )
         return scipy_io.mmread(io.BytesIO(content), spmatrix=False)
     except FileFormatError:

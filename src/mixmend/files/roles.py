@@ -29,9 +29,10 @@ _USUAL = {
     ),
     "timestamp": ("timestamp", "time", "date", "datetime", "unixreviewtime", "ts", "createdat"),
 }
-_LABELS_OF_WIDE = {*_USUAL["row"], "id", "index", ""}
+_LABELS_OF_WIDE = {*_USUAL["row"], "id", "index", "", "indexlevel0", "unnamed0"}
 _OF_NAME = {name: role for role, names in _USUAL.items() for name in names}
 _WHAT = {"row": "rows (users)", "column": "columns (items)", "value": "ratings"}
+_WHAT["timestamp"] = "times"
 
 
 def is_usual_name(name: str) -> bool:
@@ -92,12 +93,9 @@ def position_of(
     (0, 1)
     """
     if isinstance(wanted, str) and names is not None and wanted in names:
-        if list(names).count(wanted) > 1:
-            raise FileFormatError(
-                f"{shown} has more than one column {wanted!r}. "
-                f"Name it by its number, counted from 1: {option}={names.index(wanted) + 1}."
-            )
-        return names.index(wanted)
+        position = names.index(wanted)
+        refuse_repeated(shown, option, names, position)
+        return position
     number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", str(wanted)) else 0
     if 1 <= number <= n_columns:
         return number - 1
@@ -110,6 +108,16 @@ def position_of(
     raise FileFormatError(
         f"{shown} has no column {wanted!r}. It has: {listed(names)}. Name one of them."
     )
+
+
+def refuse_repeated(shown: str, option: str, names: Sequence[str], position: int) -> None:
+    """Raise the error for a name that more than one column has."""
+    name = names[position]
+    if list(names).count(name) > 1:
+        raise FileFormatError(
+            f"{shown} has more than one column {name!r}. "
+            f"Choose one by its number, counted from 1: {option}={position + 1}."
+        )
 
 
 def missing_roles(shown: str, absent: Sequence[str], names: Sequence[str], layouts: bool) -> str:
@@ -126,7 +134,7 @@ def missing_roles(shown: str, absent: Sequence[str], names: Sequence[str], layou
     layouts : bool
         Whether a wide table would be possible instead.
     """
-    what = " and ".join(_WHAT[role] for role in absent)
+    what = in_words(absent)
     options = ", ".join(f'{role}="…"' for role in absent)
     command = ", ".join(f"--{role}-name" for role in absent)
     wide = (
@@ -138,6 +146,18 @@ def missing_roles(shown: str, absent: Sequence[str], names: Sequence[str], layou
         f"{shown} has no column that is known to hold the {what}. It has: {listed(names)}. "
         f"Name the right one with {options} ({command}).{wide}"
     )
+
+
+def in_words(roles: Sequence[str]) -> str:
+    """Name roles in a sentence.
+
+    Examples
+    --------
+    >>> in_words(["row", "column", "value"])
+    'rows (users), columns (items) and ratings'
+    """
+    *most, last = [_WHAT[role] for role in roles]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -197,7 +197,7 @@ def _unpacked_zstd(source: Source) -> bytes:
             infer_schema=False,
             truncate_ragged_lines=True,
         )
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise _damaged(source) from error
     if not lines.width:
         return b""

@@ -128,6 +128,9 @@ class TextTable:
                 if start == len(text):
                     continue
                 end = _end_of_record(text, start, self.dialect.quoting)
+                if self.dialect.quoting and text.count(b'"', start, end) % 2:
+                    line = first + text.count(b"\n", 0, start)
+                    raise self._broken_quotes(BrokenQuotes(line, "unexpected end of data"))
                 first += text.count(b"\n", 0, end)
                 text, skipping = text[end:], False
             if text:
@@ -149,6 +152,8 @@ class TextTable:
                         raw = decoder.decode(raw, last).encode()
                     except UnicodeError as error:
                         line += rest.count(b"\n")
+                        if isinstance(error, UnicodeDecodeError):
+                            line += error.object.count(b"\n", 0, error.start)
                         raise self._not_in_encoding(line, str(error)) from None
                 block = rest + raw
                 if beginning and block:
@@ -194,13 +199,11 @@ class TextTable:
                 text.decode()
             except UnicodeDecodeError as error:
                 line = piece.first_line + text.count(b"\n", 0, error.start)
-                raise self._not_in_encoding(
-                    line, f"byte 0x{text[error.start]:02x} is not UTF-8"
-                ) from None
+                raise self._not_in_encoding(line, f"byte 0x{text[error.start]:02x}") from None
 
     def _not_in_encoding(self, line: int, reason: str) -> FileFormatError:
         return FileFormatError(
-            f"{self.shown}, line {line}: not {self._encoding} text ({reason}). "
+            f"{self.shown}, line {line}: this is not {self._encoding.upper()} text ({reason}). "
             'If it is Latin-1 (older files from western Europe), give encoding="latin-1" '
             "(--encoding)."
         )
@@ -221,10 +224,13 @@ class TextTable:
                     )
                 yield record
         except BrokenQuotes as error:
-            raise FileFormatError(
-                f"{self.shown}, line {error.line}: a quoted field is broken ({error}). "
-                'Close the quote, and write a quote inside a quoted field twice ("").'
-            ) from None
+            raise self._broken_quotes(error) from None
+
+    def _broken_quotes(self, error: BrokenQuotes) -> FileFormatError:
+        return FileFormatError(
+            f"{self.shown}, line {error.line}: a quoted field is broken ({error}). "
+            'Close the quote, and write a quote inside a quoted field twice ("").'
+        )
 
     def _exact(self, piece: Piece, columns: Sequence[int]) -> list[pl.Series]:
         import polars as pl

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError, FileFormatError
-from mixmend.files.complaints import complain_of_cell, complain_of_wide_cell
+from mixmend.files.complaints import complain_of_cell, complain_of_wide_cell, in_message
 from mixmend.files.dialect import HOLE_MARKS
 from mixmend.files.ids import IdColumn, integer_labels, numbers_of, text_labels
 from mixmend.files.layout import Table
@@ -54,11 +54,14 @@ def read_wide(
         if label_column is not None and (place := labels.add(batch[-1])) is not None:
             complain_of_cell(table, taken + place, label_column, "row")
         part = np.empty((len(batch[0]), len(positions)), dtype)
+        bad: list[tuple[int, int]] = []
         for j, position in enumerate(positions):
-            part[:, j], bad = _numbers_and_holes(batch[j], mark, part.dtype)
-            if bad is not None:
-                text = bool(np.isnan(part[:, j]).all())
-                complain_of_wide_cell(table, taken + bad, position, text)
+            part[:, j], place = _numbers_and_holes(batch[j], mark, part.dtype)
+            if place is not None:
+                bad.append((place, position))
+        if bad:  # the first one as one reads the file
+            place, position = min(bad)
+            complain_of_wide_cell(table, taken + place, position)
         parts.append(part)
         taken += len(part)
     if taken == 0:
@@ -101,7 +104,7 @@ def _row_labels(table: Table, labels: IdColumn, label_column: int) -> NDArray[An
         (one, cells), (two, _) = table.locate(twice[0]), table.locate(twice[1])
         raise DataError(
             f"{table.shown}, {one} and {two}: both rows have the label "
-            f"{cells[label_column].strip()!r}. Give each row its own label."
+            f"{in_message(cells[label_column])!r}. Give each row its own label."
         )
     return np.take(distinct, codes)
 
