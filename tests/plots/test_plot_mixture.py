@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import time
 
 import numpy as np
@@ -264,8 +265,8 @@ def test_twenty_thousand_points_are_drawn_quickly(rng):
     X = rng.normal(size=(20_000, 2))
     start = time.perf_counter()
     ax = plot_mixture(X, rng.normal(size=(8, 2)), np.ones(8), np.full(8, 1 / 8), post)
-    ax.figure.canvas.draw() if hasattr(ax.figure.canvas, "draw") else None
-    assert time.perf_counter() - start < 15
+    ax.figure.savefig(io.BytesIO(), format="png")
+    assert time.perf_counter() - start < 30  # about one second on a machine at rest
     assert len(ax.collections) == 1
 
 

@@ -143,8 +143,10 @@ def _write_labels(ax: Axes, parts: Components, grid: Array) -> None:
     """Labels beside the tops of the components' curves."""
     to_pixels = pixels_of(ax)
     curves, tops = [], []
+    total = np.zeros_like(grid)
     for k, (mean,) in enumerate(parts.means):
         share = np.nan_to_num(_share(parts, k, grid))
+        total += share
         curves.append(to_pixels(np.column_stack([grid, share])))
         tops.append(to_pixels(np.array([mean, share.max()])))
     around = np.array([(-5.0, 0.0), (5.0, 0.0), (0.0, 5.0), (0.0, -2.0)])
@@ -158,5 +160,5 @@ def _write_labels(ax: Axes, parts: Components, grid: Array) -> None:
         np.array(tops),
         Box(box.x0 + 2, floor + 4, box.x1 - 2, box.y1 - 2),
         np.empty((0, 2)),
-        np.concatenate(curves),
+        np.concatenate([*curves, to_pixels(np.column_stack([grid, total]))]),
     )

@@ -85,7 +85,7 @@ def _written(value: float, last: int) -> str:
     first = exponent_of(value, max(1, min(17, math.floor(math.log10(abs(value))) - last + 1)))
     if first < last:  # less than half a unit of the last place: it rounds to nothing
         return "0" if last > 0 or last < -4 else plain(0.0, -last)
-    if (first >= 5 and last >= 0) or first >= 9 or (first < -3 or last < -7):
+    if (first >= 4 and last >= 1) or (first >= 6 and last == 0) or first >= 9 or first < -3:
         return f"{plain(value / 10.0**first, first - last)}×10{str(first).translate(_SUPERSCRIPT)}"
     return plain(value, max(-last, 0))
 
