@@ -162,6 +162,15 @@ def test_a_component_of_no_weight_is_no_trouble():
         np.testing.assert_allclose(post[:, 0], 1.0)
 
 
+def test_a_component_of_no_weight_can_come_back_where_nothing_else_explains_a_row():
+    X = np.array([[1.0, 1.0], [90.0, 90.0]])
+    mixture = layer.GaussianMixture(np.array(X), np.ones(2), np.array([1.0, 0.0]))
+    post, log_likelihood = layer.estep(X, mixture)  # log(p + 1e-16) is finite
+    np.testing.assert_allclose(post, np.eye(2), atol=1e-12)
+    assert log_likelihood == pytest.approx(oracles.estep(X, mixture)[1], rel=1e-12)
+    assert layer.naive_estep(X, mixture)[0][1].tolist() == [1.0, 0.0]
+
+
 def test_plot_is_the_picture_of_the_mixture():
     X = np.array([[0.0, 0.0], [0.0, 2.0], [8.0, 8.0]])
     mixture, post = layer.init(X, 2, 0)

@@ -204,10 +204,12 @@ def test_given_colours_radius_and_axes_are_used(three):
 def test_circles_are_round_where_the_columns_allow_one_unit(three, scale):
     X, means, weights, post = three
     ax = plot_mixture(X * scale, means * scale, np.array([1, 1]) * scale**2, weights, post)
-    ax.figure.draw_without_rendering()
-    patch = labelled(ax.patches, "_outline 0 at 1")[0]
-    box = patch.get_path().transformed(ax.transData).get_extents()
-    assert box.width == pytest.approx(box.height, rel=1e-3)
+    for size in ((7.0, 5.6), (12.0, 3.0), (3.0, 9.0)):  # also when the figure is reshaped
+        ax.figure.set_size_inches(size)
+        ax.figure.draw_without_rendering()
+        patch = labelled(ax.patches, "_outline 0 at 1")[0]
+        box = patch.get_path().transformed(ax.transData).get_extents()
+        assert box.width == pytest.approx(box.height, rel=1e-3)
 
 
 def test_very_unequal_columns_keep_their_own_units(three):
