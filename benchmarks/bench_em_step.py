@@ -1,7 +1,7 @@
 """One E+M step of a spherical mixture inside ``fit``, against scipy.sparse and NumPy.
 
-    python benchmarks/bench_em_step.py             # 10 million ratings, 69 878 × 10 677
-    python benchmarks/bench_em_step.py --large     # and 100 million, 480 189 × 17 770
+python benchmarks/bench_em_step.py             # 10 million ratings, 69 878 × 10 677
+python benchmarks/bench_em_step.py --large     # and 100 million, 480 189 × 17 770
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(0)
     gbs, gflops = ceilings()
-    print(f"threads {numba.get_num_threads()}; reads {gbs:.1f} GB/s, products {gflops:.0f} GFLOP/s\n")
+    print(
+        f"threads {numba.get_num_threads()}; reads {gbs:.1f} GB/s, products {gflops:.0f} GFLOP/s\n"
+    )
 
     obs = mm.datasets.make_ratings(69_878, 10_677, 10_000_000, random_state=0)
     obs = obs.with_values(obs.by_row.values.astype(np.float32))

@@ -62,16 +62,18 @@ def models(n_init: int) -> Iterator[tuple[str, object]]:
         )
     yield (
         "chosen on training entries",
-        lambda train: mm.select_components(
-            train,
-            KS,
-            criterion="heldout",
-            centers=("none", "columns", "rows", "biases"),
-            prior="default",
-            init_params="random",
-            n_init=n_init,
-            random_state=0,
-        ).best_estimator,
+        lambda train: (
+            mm.select_components(
+                train,
+                KS,
+                criterion="heldout",
+                centers=("none", "columns", "rows", "biases"),
+                prior="default",
+                init_params="random",
+                n_init=n_init,
+                random_state=0,
+            ).best_estimator
+        ),
     )
 
 

@@ -23,9 +23,9 @@ class SparseProductsStep:
         self.X = sparse.csr_array((values, indices, pointers), shape=shape)
         self.seen = sparse.csr_array((np.ones_like(values), indices, pointers), shape=shape)
         self.counts = np.diff(pointers).astype(np.float32)[:, None]
-        self.squares = np.add.reduceat(
-            np.append(values * values, np.float32(0)), pointers[:-1]
-        ) * (self.counts[:, 0] > 0)
+        self.squares = np.add.reduceat(np.append(values * values, np.float32(0)), pointers[:-1]) * (
+            self.counts[:, 0] > 0
+        )
         self.squares = self.squares[:, None]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 

@@ -17,6 +17,7 @@ from mixmend.errors import EmptyEntityWarning, MixmendError
 from mixmend.kernels import kmeans as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import squared_distances
+from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.estimator import GaussianMixture
@@ -68,9 +69,10 @@ def assign(centers: Array, block: Block) -> tuple[NDArray[np.int64], Array, Arra
     n = block.observed.shape[0]
     distances = np.empty((n, means.shape[1]))
     lanes = LANES[lane_count(len(centers))]
-    squared_distances(block.by_row, 0, means, None, lanes, distances, None)
     labels, smallest = np.empty(n, np.int64), np.empty(n)
-    kernels.nearest(distances, len(centers), labels, smallest)
+    with threads_for(block.observed.n_observed * means.shape[1]):
+        squared_distances(block.by_row, 0, means, None, lanes, distances, None)
+        kernels.nearest(distances, len(centers), labels, smallest)
     return labels, smallest, distances[:, : len(centers)]
 
 
@@ -82,7 +84,8 @@ def update(centers: Array, labels: NDArray[np.int64], block: Block) -> tuple[Arr
     d = block.observed.shape[1]
     support, moves = np.zeros((d, len(centers))), np.zeros((d, len(centers)))
     old = np.ascontiguousarray(centers.T)
-    kernels.label_sums(block.observed.by_column, labels, block.row_weights, old, support, moves)
+    with threads_for(block.observed.n_observed):
+        kernels.label_sums(block.observed.by_column, labels, block.row_weights, old, support, moves)
     step = np.divide(moves, support, out=np.zeros_like(moves), where=support > 0)
     return (old + step).T, support
 

@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from mixmend.em.block import Block
 from mixmend.kernels import spherical as kernels
 from mixmend.kernels.simd import LANES
+from mixmend.kernels.threads import threads_for
 
 Array: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.floating[Any]]
@@ -215,18 +216,19 @@ def e_step(parameters: Parameters, block: Block) -> Statistics:
     totals = np.zeros((5, width))
     work = _Workspace(block.tile_rows, tables)
     columns = block.by_tile_column
-    for tile, (first, n_rows) in enumerate(block.tiles()):
-        totals += _posterior_tile(tables, block, first, n_rows, work)
-        kernels.column_sums(
-            columns,
-            tile * d,
-            tables.means,
-            work.posterior,
-            work.shift,
-            tables.lanes,
-            support,
-            deviations,
-        )
+    with threads_for(block.observed.n_observed * width):
+        for tile, (first, n_rows) in enumerate(block.tiles()):
+            totals += _posterior_tile(tables, block, first, n_rows, work)
+            kernels.column_sums(
+                columns,
+                tile * d,
+                tables.means,
+                work.posterior,
+                work.shift,
+                tables.lanes,
+                support,
+                deviations,
+            )
     rows, cells, residuals, offset_squares = totals[:4, :n_components]
     return Statistics(
         float(totals[4, 0]),
@@ -246,15 +248,16 @@ def posterior(parameters: Parameters, block: Block) -> Posterior:
     responsibilities, log_joint = np.empty(shape), np.empty(shape)
     offsets, offset_variances = np.zeros(shape), np.zeros(shape)
     work = _Workspace(block.tile_rows, tables)
-    for first, n_rows in block.tiles():
-        rows = slice(first, first + n_rows)
-        _posterior_tile(tables, block, first, n_rows, work, weighted=False)
-        responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
-        log_joint[rows] = work.distances[:n_rows, : shape[1]]
-        if tables.offsets is not None and work.sums is not None:
-            gains = tables.offsets.gains[tables.offsets.levels[rows], : shape[1]]
-            offsets[rows] = gains * work.sums[:n_rows, : shape[1]]
-            offset_variances[rows] = gains * parameters.variances
+    with threads_for(block.observed.n_observed * tables.means.shape[1]):
+        for first, n_rows in block.tiles():
+            rows = slice(first, first + n_rows)
+            _posterior_tile(tables, block, first, n_rows, work, weighted=False)
+            responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
+            log_joint[rows] = work.distances[:n_rows, : shape[1]]
+            if tables.offsets is not None and work.sums is not None:
+                gains = tables.offsets.gains[tables.offsets.levels[rows], : shape[1]]
+                offsets[rows] = gains * work.sums[:n_rows, : shape[1]]
+                offset_variances[rows] = gains * parameters.variances
     densities = np.where(block.counts > 0, logsumexp(log_joint, axis=1), 0.0)
     total = densities.sum() if block.row_weights is None else block.row_weights @ densities
     return Posterior(responsibilities, log_joint, float(total), offsets, offset_variances)
@@ -278,29 +281,30 @@ def statistics_of(
     if block.row_weights is not None:
         weights = responsibilities * block.row_weights[:, None]
     residuals = np.zeros(n_components)
-    for tile, (first, n_rows) in enumerate(block.tiles()):
-        rows = slice(first, first + n_rows)
-        distances = work.distances[:n_rows]
-        sums = None if work.sums is None else work.sums[:n_rows]
-        kernels.squared_distances(
-            block.by_row, first, tables.means, tables.spread, tables.lanes, distances, sums
-        )
-        work.posterior[:n_rows, :n_components] = weights[rows]
-        if offsets is not None and work.shift is not None and sums is not None:
-            b = offsets[rows, None]
-            distances += block.counts[rows, None] * b * b - 2.0 * b * sums
-            work.shift[:n_rows] = work.posterior[:n_rows] * b
-        residuals += np.einsum("uk,uk->k", weights[rows], distances[:, :n_components])
-        kernels.column_sums(
-            block.by_tile_column,
-            tile * d,
-            tables.means,
-            work.posterior,
-            work.shift,
-            tables.lanes,
-            support,
-            deviations,
-        )
+    with threads_for(block.observed.n_observed * width):
+        for tile, (first, n_rows) in enumerate(block.tiles()):
+            rows = slice(first, first + n_rows)
+            distances = work.distances[:n_rows]
+            sums = None if work.sums is None else work.sums[:n_rows]
+            kernels.squared_distances(
+                block.by_row, first, tables.means, tables.spread, tables.lanes, distances, sums
+            )
+            work.posterior[:n_rows, :n_components] = weights[rows]
+            if offsets is not None and work.shift is not None and sums is not None:
+                b = offsets[rows, None]
+                distances += block.counts[rows, None] * b * b - 2.0 * b * sums
+                work.shift[:n_rows] = work.posterior[:n_rows] * b
+            residuals += np.einsum("uk,uk->k", weights[rows], distances[:, :n_components])
+            kernels.column_sums(
+                block.by_tile_column,
+                tile * d,
+                tables.means,
+                work.posterior,
+                work.shift,
+                tables.lanes,
+                support,
+                deviations,
+            )
     return Statistics(
         float("nan"),
         weights.sum(axis=0),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mixmend.em.block import Block
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import squared_distances
+from mixmend.kernels.threads import threads_for
 from mixmend.mixtures.spherical_e_step import (
     Array,
     Parameters,
@@ -97,7 +98,8 @@ def _mean_distances(block: Block, centre: Array, offsets: Array) -> Array:
     means = table(np.asfortranarray(centre[None, :]), view.values.dtype)
     shape = (len(offsets), means.shape[1])
     distances, sums = np.empty(shape), np.empty(shape)
-    squared_distances(view, 0, means, None, LANES[lane_count(1)], distances, sums)
+    with threads_for(block.observed.n_observed * means.shape[1]):
+        squared_distances(view, 0, means, None, LANES[lane_count(1)], distances, sums)
     counts = np.maximum(block.counts, 1)
     total = distances[:, 0] - 2.0 * offsets * sums[:, 0] + counts * offsets**2
     return np.asarray(np.maximum(total, 0.0) / counts)
