@@ -12,8 +12,9 @@ from mixmend.errors import MixmendError
 from mixmend.files import text as text_module
 from mixmend.files.describe import describe_file
 from mixmend.files.dialect import Dialect
+from mixmend.files.quick import cut_quickly
 from mixmend.files.ratings import read_pairs, read_ratings
-from mixmend.files.text import BLOCK, Piece, TextTable, _fast
+from mixmend.files.text import BLOCK, TextTable
 from mixmend.observed.matrix import ObservedMatrix
 
 SEPARATORS = [",", "\t", ";", "|", "::", " "]
@@ -170,7 +171,7 @@ def test_the_fast_way_agrees_with_the_exact_one(folder, rows, separator, end, la
     try:
         patch.setattr(text_module, "BLOCK", block)
         fast = outcome(path, **options)
-        patch.setattr(text_module, "_fast", lambda *_: None)
+        patch.setattr(text_module, "cut_quickly", lambda *_: None)
         exact = outcome(path, **options)
         patch.setattr(text_module, "BLOCK", BLOCK)
         whole = outcome(path, **options)
@@ -190,7 +191,7 @@ PLAIN = st.lists(
 @given(PLAIN, st.sampled_from(SEPARATORS))
 def test_ordinary_files_do_take_the_fast_way(folder, rows, separator):
     text = "".join(separator.join(map(str, row)) + "\n" for row in rows).encode()
-    columns = _fast(Piece(1, text), Dialect(separator, 3, None), [0, 1, 2])
+    columns = cut_quickly(text, Dialect(separator, 3, None), [0, 1, 2])
     assert columns is not None
     assert [list(map(str, row)) for row in rows] == [
         list(row) for row in zip(*columns, strict=True)
@@ -199,7 +200,7 @@ def test_ordinary_files_do_take_the_fast_way(folder, rows, separator):
 
 @pytest.mark.parametrize("text", ['"a",1,2\n"b",3,4\n', "a,1,\nb,,4\n", "\n\n1,2,3\n \n4,5,6\n"])
 def test_quoted_gappy_and_blank_lines_take_the_fast_way(text):
-    assert _fast(Piece(1, text.encode()), Dialect(",", 3, None), [0, 1, 2]) is not None
+    assert cut_quickly(text.encode(), Dialect(",", 3, None), [0, 1, 2]) is not None
 
 
 @given(PLAIN, st.sampled_from(["first", "last", "mean"]))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import io
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mixmend.errors import FileFormatError
-from mixmend.files.dialect import BrokenQuotes, Dialect, Record, records, sniff
+from mixmend.files.dialect import BrokenQuotes, Record, records, sniff
+from mixmend.files.quick import blank_lines, count_byte, cut_quickly
 from mixmend.files.sources import Source, open_plain
 
 if TYPE_CHECKING:
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 BLOCK = 1 << 24
 _SAMPLE = 1 << 16
 _LONGEST_RECORD = 1 << 30
-_CUT = b"\x1f"  # stands for separators of several characters: a control sign no table uses
-_RUNS_OF_BLANKS = re.compile(rb" {2,}")
-_BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
-_BLANK_LINES_OF_TABS = re.compile(rb"\n(?: *\n)+")  # a line of tabs is one of empty fields
 
 
 class Piece(NamedTuple):
@@ -96,7 +91,7 @@ class TextTable:
         """
         self._taken = []
         for piece in self._data():
-            batch = _fast(piece, self.dialect, columns) or self._exact(piece, columns)
+            batch = cut_quickly(piece.text, self.dialect, columns) or self._exact(piece, columns)
             self._taken.append(len(batch[0]))
             if len(batch[0]):
                 yield batch
@@ -176,7 +171,7 @@ class TextTable:
                     piece = Piece(line, block[:cut])
                     self._check_text(piece)
                     yield piece
-                    line += piece.text.count(b"\n")
+                    line += count_byte(piece.text, b"\n")
                 rest = block[cut:] + held
                 if last:
                     return
@@ -242,81 +237,9 @@ class TextTable:
         return [pl.Series(cells, dtype=pl.String) for cells in wanted]
 
 
-def _fast(piece: Piece, dialect: Dialect, columns: Sequence[int]) -> list[pl.Series] | None:
-    """Cut with polars, in parallel; None where it might not agree with the exact way."""
-    import polars as pl
-
-    text, separator = piece.text, dialect.separator.encode()
-    quoted = dialect.quoting and b'"' in text
-    if quoted and not _plainly_quoted(text, separator):
-        return None
-    if not quoted:
-        text = _without_blank_lines(text, dialect.separator)
-    if separator == b" ":
-        text = _single_blanks(text)
-    elif len(separator) > 1:
-        if _CUT in text:
-            return None
-        text, separator = text.replace(separator, _CUT), _CUT
-    if not text:
-        return None
-    n_lines = text.count(b"\n")
-    if not quoted and text.count(separator) != n_lines * (dialect.n_columns - 1):
-        return None
-    # Where all columns are read, polars refuses long lines, and the count above leaves no room
-    # for short ones. Otherwise the last column is read too: a short line leaves it null.
-    last = dialect.n_columns - 1
-    wanted = sorted({*columns, last})
-    everything = len(wanted) == dialect.n_columns
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(text),
-            has_header=False,
-            separator=separator.decode(),
-            quote_char='"' if quoted else None,
-            infer_schema=False,
-            columns=None if everything else wanted,
-        )
-    except (pl.exceptions.PolarsError, ValueError):
-        return None
-    if frame.height != n_lines or frame.width != len(wanted):
-        return None  # a quoted field over several lines, for one
-    if (quoted or not everything) and frame.to_series(-1).null_count():
-        return None
-    return [frame.to_series(wanted.index(column)) for column in columns]
-
-
-def _plainly_quoted(text: bytes, separator: bytes) -> bool:
-    """Whether every quote stands at one edge of a field, and opening and closing ones balance."""
-    if b'""' in text:
-        return False
-    s = separator
-    opening = text.count(s + b'"') + text.count(b'\n"') + text.startswith(b'"')
-    closing = text.count(b'"' + s) + text.count(b'"\n')
-    between = (s + b'"' + s, s + b'"\n', b'\n"' + s, b'\n"\n')
-    if text.startswith((b'"' + s, b'"\n')) or any(odd in text for odd in between):
-        return False
-    return opening == closing and opening + closing == text.count(b'"')
-
-
-def _blank_lines(separator: str) -> re.Pattern[bytes]:
-    return _BLANK_LINES_OF_TABS if separator == "\t" else _BLANK_LINES
-
-
 def _leading_blank(text: bytes, separator: str) -> int:
-    found = _blank_lines(separator).match(b"\n" + text[:_SAMPLE])
+    found = blank_lines(separator).match(b"\n" + text[:_SAMPLE])
     return found.end() - 1 if found else 0
-
-
-def _without_blank_lines(text: bytes, separator: str) -> bytes:
-    if b"\n\n" in text or b"\n " in text or b"\n\t" in text or text[:1] in b" \t\n":
-        return _blank_lines(separator).sub(b"\n", b"\n" + text)[1:]
-    return text
-
-
-def _single_blanks(text: bytes) -> bytes:
-    text = _RUNS_OF_BLANKS.sub(b" ", text.replace(b"\t", b" "))
-    return text.replace(b" \n", b"\n").replace(b"\n ", b"\n").removeprefix(b" ")
 
 
 def _last_cut(block: bytes, quoting: bool) -> int:
