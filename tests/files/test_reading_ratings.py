@@ -11,6 +11,7 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 import mixmend as mm
+from mixmend.errors import FileFormatError
 from mixmend.files import text as text_module
 from mixmend.files.ratings import read_pairs, read_ratings
 
@@ -79,10 +80,21 @@ def test_compressed_text_whatever_its_name(tmp_path, compress):
 
 
 def test_zstd_text_keeps_its_line_numbers(tmp_path):
+    def packed(text):
+        """A zstd file of one stored block: all that is needed of the format here."""
+        size = len(text.encode())
+        return (
+            b"\x28\xb5\x2f\xfd\x20"
+            + bytes([size, 1 | size << 3 & 0xFF, size >> 5, 0])
+            + text.encode()
+        )
+
     path = tmp_path / "ratings.csv.zst"
-    frame = pl.DataFrame({"user": [10, 2, 10], "item": [5, 5, 7], "rating": [4.0, 3.5, 0.0]})
-    frame.lazy().sink_csv(path, compression="zstd")
+    path.write_bytes(packed(body(",", ("user", "item", "rating"))))
     check(read_ratings(path))
+    path.write_bytes(packed("user,item,rating\n\n1,2,3\n\n1,3,x"))
+    with pytest.raises(FileFormatError, match="line 5"):
+        read_ratings(path)
 
 
 def test_byte_order_marks_and_blank_lines_are_no_data(tmp_path):

@@ -110,9 +110,8 @@ class BinaryTable:
         except (*broken, OSError, ValueError, MemoryError, OverflowError) as error:
             if isinstance(error, FileFormatError):
                 raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise FileFormatError(
-                f"{self.shown} is a truncated or damaged {self._kind} file ({reason}). "
+                f"{self.shown} is a truncated or damaged {self._kind} file. "
                 "Copy it again from its source."
             ) from error
 
