@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.kernels.blocks import columns_by_block
+from mixmend.observed.compressed import sealed
 from mixmend.observed.matrix import Compressed, ObservedMatrix
 
 _CACHE_BYTES = 1 << 20
@@ -48,7 +49,9 @@ class Block:
         if self.tile_rows >= self.observed.shape[0]:
             return self.observed.by_column
         view = self.observed.by_row
-        return Compressed(*columns_by_block(*view, self.observed.shape[1], self.tile_rows))
+        regrouped = columns_by_block(*view, self.observed.shape[1], self.tile_rows)
+        # read-only like every other view: kernels are compiled for one kind of array only
+        return sealed(Compressed(*regrouped))
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
