@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from mixmend.em.block import Block
 from mixmend.em.engine import Density, Fit, OnStep, run
 
@@ -23,15 +25,13 @@ class Restarts(Generic[P]):
         end at a singularity, or among all where every one did.
     runs : tuple of Fit
         All runs in the order of their starts; screened-out ones end where they were dropped.
+    interrupted : bool
+        Whether Ctrl-C ended the search.
     """
 
     best: Fit[P]
     runs: tuple[Fit[P], ...]
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the search."""
-        return any(fit.interrupted for fit in self.runs)
+    interrupted: bool = False
 
 
 def run_restarts(
@@ -67,27 +67,30 @@ def run_restarts(
     options: dict[str, Any] = {"tol": tol, "accelerate": accelerate, "on_step": on_step}
     runs: list[Fit[P]] = []
     first_leg = min(screen, max_iter) if screen > 0 and len(starts) > 1 else max_iter
-    for start in starts:
-        runs.append(run(density, start, blocks, max_iter=first_leg, **options))
-        if runs[-1].interrupted:
-            break
-    if first_leg < max_iter and not runs[-1].interrupted:
-        ranked = sorted(range(len(runs)), key=lambda i: _merit(runs[i]), reverse=True)
-        for i in ranked[: -(-len(runs) // 2)]:
-            if runs[i].converged:
-                continue
-            rest = run(
-                density, runs[i].parameters, blocks, max_iter=max_iter - first_leg, **options
-            )
-            runs[i] = _joined(runs[i], rest)
-            if rest.interrupted:
-                break
-    best = max(runs, key=_merit)
-    return Restarts(best, tuple(runs))
+    try:
+        for start in starts:
+            runs.append(run(density, start, blocks, max_iter=first_leg, **options))
+            if runs[-1].interrupted:
+                raise KeyboardInterrupt
+        if first_leg < max_iter:
+            ranked = sorted(range(len(runs)), key=lambda i: _merit(runs[i]), reverse=True)
+            for i in ranked[: -(-len(runs) // 2)]:
+                if runs[i].converged:
+                    continue
+                left = max_iter - first_leg
+                rest = run(density, runs[i].parameters, blocks, max_iter=left, **options)
+                runs[i] = _joined(runs[i], rest)
+                if rest.interrupted:
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+        return Restarts(max(runs, key=_merit), tuple(runs), interrupted=True)
+    return Restarts(max(runs, key=_merit), tuple(runs))
 
 
 def _merit(fit: Fit[P]) -> tuple[bool, float]:
-    return not fit.collapsed, fit.objective
+    return not fit.collapsed, -np.inf if np.isnan(fit.objective) else fit.objective
 
 
 def _joined(head: Fit[P], tail: Fit[P]) -> Fit[P]:
