@@ -15,6 +15,7 @@ from mixmend.mixtures.spherical import (
     SphericalDensity,
     m_step,
     posterior,
+    rounding_floor,
     row_bytes,
     with_prior,
 )
@@ -55,14 +56,14 @@ def fit_spherical(problem: SphericalProblem, verbose: bool = False) -> Outcome:
     size = row_bytes(options.n_components, obs.dtype.itemsize, offsets)
     block = Block(obs, size)
     grand_mean = np.full(obs.shape[1], _grand_mean(obs))
-    density = SphericalDensity(
-        options.min_variance, options.min_support, options.prior, grand_mean, offsets
-    )
+    noise = rounding_floor(obs, offsets)
+    floor = max(options.min_variance, noise)
+    density = SphericalDensity(floor, options.min_support, options.prior, grand_mean, offsets)
     base = _one_component(density, block, grand_mean)
     # a column that nobody observes has no effect of its own: it takes the grand mean
     effects = base.means[0] if options.center in ("columns", "biases") else grand_mean
     if options.n_components > 1:
-        singular = _SINGULAR_SHARE * float(base.variances[0])
+        singular = max(_SINGULAR_SHARE * float(base.variances[0]), 4.0 * noise)
         density = replace(density, prior_means=effects, singular_variance=singular)
     starts = _starts(problem, density, block, base)
     total = len(starts) * options.max_iter

@@ -34,8 +34,10 @@ from mixmend.mixtures.spherical_e_step import (
     row_bytes,
     statistics_of,
 )
+from mixmend.observed.matrix import ObservedMatrix
 
 _TINY = 1e-300
+_SAMPLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,21 @@ class SphericalDensity:
     def collapsed(self, parameters: Parameters) -> bool:
         """Whether a component's variance has fallen below ``singular_variance``."""
         return bool(np.any(parameters.variances < self.singular_variance))
+
+    def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
+        """How far rounding may move the objective where values have relative ``precision``.
+
+        Squared residuals are rounded relative to their size before a row's offset is taken
+        out of them, and means where cells are compared with them, which moves the objective
+        along its slope and curvature there: all matter where variances are small beside
+        offsets or means.
+        """
+        cells_per_row = statistics.cells / np.maximum(statistics.rows, _TINY)
+        squares = statistics.residuals + cells_per_row * statistics.offset_squares
+        ulp = precision * np.abs(parameters.means).max(axis=1)
+        slope = np.abs(statistics.deviations).sum(axis=0)
+        total = precision * squares + ulp * (slope + statistics.cells * ulp)
+        return float((total / parameters.variances).sum())
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""
@@ -170,7 +187,12 @@ def m_step(statistics: Statistics, parameters: Parameters, density: SphericalDen
 def _weights(rows: Array, prior: SphericalPrior | None) -> Array:
     excess = 0.0 if prior is None else prior.weight_concentration - 1.0
     raised = np.maximum(rows + excess, 0.0)
-    return np.asarray(raised / raised.sum())
+    if not raised.any():  # a concentration below 1 would empty them all: the fullest stays
+        raised[np.argmax(rows)] = 1.0
+    weights = raised / raised.sum()
+    # log_prior counts an emptied component as _TINY: the likelihood must do so too, or a row
+    # that only such a component explains would lower the objective
+    return np.asarray(np.maximum(weights, _TINY) if excess < 0 else weights)
 
 
 def _variances(residuals: Array, cells: Array, old: Array, density: SphericalDensity) -> Array:
@@ -217,6 +239,34 @@ def with_prior(parameters: Parameters, prior: SphericalPrior | None) -> Paramete
     return parameters._replace(mean_variances=spread + 0.1 * s, prior_variance=s)
 
 
+def rounding_floor(observed: ObservedMatrix, row_offsets: bool = False) -> float:
+    """Smallest component variance that rounding lets one tell from 0 in these data.
+
+    A component may shrink onto points (equal rows, or a single one). Below this variance
+    its residuals are rounding errors: of the means, a few units in the last place of the
+    largest value; with row offsets also of what is left when an offset is taken out, a few
+    units in the last place of the squared spread of the values. Likelihoods there jump
+    about at random. As ``min_variance`` it keeps EM's rise monotone.
+
+    Examples
+    --------
+    >>> from mixmend.observed.matrix import ObservedMatrix
+    >>> observed = ObservedMatrix.from_dense([[1.0, 5.0], [4.0, 2.0]])
+    >>> rounding_floor(observed) < 1e-27 < rounding_floor(observed, row_offsets=True) < 1e-12
+    True
+    """
+    values = observed.by_row.values
+    if len(values) == 0:
+        return _TINY
+    eps = float(np.finfo(values.dtype).eps)
+    floor = (16.0 * eps * max(abs(float(values.min())), abs(float(values.max())))) ** 2
+    if row_offsets:  # a median over a sample: one wild value must not raise it
+        sample = values[:: -(-len(values) // _SAMPLE)].astype(np.float64)
+        squares = (sample - np.median(sample)) ** 2
+        floor += 64.0 * eps * float(np.median(squares) or squares.mean())
+    return max(floor, _TINY)
+
+
 def n_parameters(parameters: Parameters, density: SphericalDensity) -> int:
     """Free parameters: K d means, K variances, K - 1 weights (and tau)."""
     n_components, d = parameters.means.shape
@@ -233,6 +283,7 @@ __all__ = [
     "m_step",
     "n_parameters",
     "posterior",
+    "rounding_floor",
     "row_bytes",
     "statistics_of",
     "with_prior",
