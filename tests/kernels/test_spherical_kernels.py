@@ -60,8 +60,8 @@ def test_lane_counts_waste_less_than_a_vector():
 @pytest.mark.parametrize("K", range(1, 41))
 def test_distances_for_every_padding(K, extras, dtype):
     rng = np.random.default_rng(K)
-    # more rows than one task takes; rows with 0, 1 and all cells
-    X = with_holes(rng, 2 * kernels.ROWS_PER_TASK + 5, 5, 0.5, dtype, empty_rows=(0, 4, 70, 132))
+    # rows enough for many tasks; rows with 0, 1 and all cells
+    X = with_holes(rng, 133, 5, 0.5, dtype, empty_rows=(0, 4, 70, 132))
     X[7] = [1.0, np.nan, np.nan, np.nan, np.nan]
     q = parameters(rng, K, 5, mean_prior=True, dtype=dtype)
     assert_distances(X[:: 1 + 6 * (K % 4)].copy(), q, extras, extras, FIRST_ROW)
@@ -104,7 +104,7 @@ def test_long_single_precision_rows_lose_no_more_than_a_run_does(rng):
 @pytest.mark.parametrize("K", range(1, 41))
 def test_column_sums_for_every_padding(K, extras, dtype):
     rng = np.random.default_rng(K)
-    n, d, tile_rows = 30, 2 * kernels.COLUMNS_PER_TASK + 3, 11 + K % 3
+    n, d, tile_rows = 30, 35, 11 + K % 3
     X = with_holes(rng, n, d, 0.6, dtype, empty_rows=(0, 12), empty_columns=(0, 5, d - 1))
     q = parameters(rng, K, d, dtype=dtype)
     post = table(rng.dirichlet(np.ones(K), n).T.copy(), dtype)  # (n, padded K)
@@ -132,88 +132,3 @@ def test_column_sums_for_every_padding(K, extras, dtype):
     np.testing.assert_array_equal(s0[:, K:], 10.0)  # lanes beyond K carry no posterior
     np.testing.assert_array_equal(s0[5], 10.0)
     np.testing.assert_array_equal(s1[5], -10.0)
-
-
-# ------------------------------------------------------------------ Bayes' rule
-
-
-def bayes_by_kernel(X, q, *, dtype=np.float64, row_weights=None, n_tasks=1, offsets=True):
-    n, K = len(X), len(q.weights)
-    distances, sums = oracles.cell_distances(X, q.means, q.mean_variances)
-    posterior = np.zeros((n, padded(K)), dtype)
-    shift = np.zeros((n, padded(K)), dtype) if offsets else None
-    with np.errstate(divide="ignore"):
-        terms = np.stack([np.log(q.weights), q.variances, np.full(K, q.offset_variance)])
-    totals = np.full((n_tasks, K + 1, 4), np.nan)
-    kernels.responsibilities(
-        distances,
-        sums if offsets else None,
-        (~np.isnan(X)).sum(axis=1).astype(np.int64),
-        row_weights,
-        terms,
-        posterior,
-        shift,
-        totals,
-    )
-    return distances, posterior[:, :K], shift, totals
-
-
-@DTYPES
-@pytest.mark.parametrize("offsets", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("K", [1, 2, 7])
-def test_responsibilities_agree_with_dense_covariances(rng, K, weighted, offsets, dtype):
-    X = with_holes(rng, 25, 4, 0.4, empty_rows=(3, 24))
-    q = parameters(rng, K, 4, mean_prior=True, row_offsets=offsets)
-    weights = rng.gamma(1.0, 1.0, 25) if weighted else None
-    log_joint, post, shift, totals = bayes_by_kernel(
-        X, q, dtype=dtype, row_weights=weights, offsets=offsets
-    )
-    w = np.ones(25) if weights is None else weights
-    rows = oracles.spherical_rows(X, q)
-    expected = oracles.spherical_statistics(X, q, w)
-    np.testing.assert_allclose(log_joint, rows.log_joint, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(post, w[:, None] * rows.post, **tolerance(dtype))
-    total = totals.sum(axis=0)
-    assert total[-1, 0] == pytest.approx(expected["log_likelihood"], rel=1e-11)
-    for column, name in enumerate(["rows", "cells", "residuals", "offset_squares"]):
-        np.testing.assert_allclose(total[:-1, column], expected[name], **tolerance(dtype))
-    if offsets:
-        moved = w[:, None] * rows.post * rows.offsets
-        np.testing.assert_allclose(shift[:, :K], moved, **tolerance(dtype))
-
-
-@pytest.mark.parametrize("n_tasks", [1, 2, 3, 7, 30])
-def test_tasks_share_the_rows_out_without_loss(rng, n_tasks):
-    X = with_holes(rng, 25, 3)
-    q = parameters(rng, 3, 3, row_offsets=True)
-    alone, shared = bayes_by_kernel(X, q), bayes_by_kernel(X, q, n_tasks=n_tasks)
-    for mine, other in zip(alone[:3], shared[:3], strict=True):
-        np.testing.assert_array_equal(mine, other)
-    np.testing.assert_allclose(shared[3].sum(axis=0), alone[3].sum(axis=0), rtol=1e-13)
-
-
-def test_a_component_without_weight_gets_nothing(rng):
-    X = with_holes(rng, 12, 3, empty_rows=(2,))
-    q = parameters(rng, 3, 3)
-    without = q._replace(weights=np.array([0.3, 0.0, 0.7]))
-    log_joint, post, _, totals = bayes_by_kernel(X, without, offsets=False)
-    np.testing.assert_array_equal(post[:, 1], 0.0)
-    np.testing.assert_array_equal(totals[0, 1], 0.0)
-    np.testing.assert_array_equal(log_joint[:, 1], -np.inf)
-    np.testing.assert_allclose(post.sum(axis=1), 1.0, rtol=1e-14)
-    np.testing.assert_allclose(post[2], without.weights, rtol=1e-14)
-
-
-def test_negligible_responsibilities_are_zero_and_the_rest_sums_to_one():
-    # gaps in log density of about 40 (kept) and 80 (dropped)
-    X = np.array([[0.0]])
-    q = parameters(np.random.default_rng(0), 3, 1)._replace(
-        weights=np.full(3, 1 / 3),
-        means=np.array([[0.0], [np.sqrt(80.0)], [np.sqrt(160.0)]]),
-        variances=np.ones(3),
-    )
-    _, post, _, _ = bayes_by_kernel(X, q, offsets=False)
-    assert post[0, 1] == pytest.approx(np.exp(-40), rel=1e-12)
-    assert post[0, 2] == 0.0
-    assert post.sum() == 1.0
