@@ -1,0 +1,242 @@
+"""Choose a mixture for some data, measure it on entries that it never saw, fit it to all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from mixmend.cli import show
+from mixmend.cli.options import Center, Modelling, Prior
+from mixmend.cli.session import Session
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from mixmend.completion.predictive import Predictive
+    from mixmend.mixtures.estimator import GaussianMixture
+    from mixmend.observed.matrix import ObservedMatrix
+
+_LEVEL = 0.9
+_FEWEST_TO_CHECK = 20
+
+CANDIDATE_COLUMNS = (
+    show.Column("n_components", "K"),
+    show.Column("center", "center"),
+    show.Column("rmse", "RMSE", ".4f"),
+    show.Column("mae", "MAE", ".4f"),
+    show.Column("bic", "BIC", ".8g"),
+    show.Column("log_likelihood", "log-likelihood", ".7g"),
+    show.Column("coverage", "90 % coverage", ".1%"),
+    show.Column("seconds", "seconds", ".2f"),
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted model and how it was arrived at.
+
+    Attributes
+    ----------
+    model : GaussianMixture
+        Fitted to all observed entries.
+    candidates : list of dict
+        What was tried.
+    criterion : str
+        By what: "bic", "heldout", or "none" where there was one candidate.
+    chosen : int
+        Which of the candidates was taken.
+    check : dict or None
+        Errors on entries that neither choice nor fit had seen; None if not measured.
+    """
+
+    model: GaussianMixture
+    candidates: list[dict[str, Any]]
+    criterion: str
+    chosen: int
+    check: dict[str, Any] | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Say all of it in plain values."""
+        model = self.model
+        return {
+            "criterion": self.criterion,
+            "candidates": self.candidates,
+            "chosen": self.candidates[self.chosen],
+            "model": {
+                "n_components": int(model.n_components),
+                "center": str(model.center),
+                "log_likelihood": float(model.log_likelihood_),
+                "converged": bool(model.converged_),
+                "n_iter": int(model.n_iter_),
+            },
+            "heldout": self.check,
+        }
+
+    def show_candidates(self) -> None:
+        """Write the table of candidates for people, if there was a choice."""
+        if len(self.candidates) > 1:
+            how = {"heldout": ", on entries held out for the choice", "bic": ""}[self.criterion]
+            show.table(
+                self.candidates, CANDIDATE_COLUMNS, title=f"Candidates{how}", chosen=self.chosen
+            )
+            print()
+
+    def facts(self) -> list[tuple[str, object]]:
+        """Name the model and its errors for people."""
+        return [("model", model_label(self.model)), *(heldout_facts(self.check or {}))]
+
+
+class ChosenMixture:
+    """A mixture that is chosen anew for every training part it is given."""
+
+    def __init__(self, options: Modelling) -> None:
+        self.options = options
+
+    def fit(self, train: ObservedMatrix) -> Self:
+        """Choose and fit."""
+        self.model = choose(train, self.options).model
+        return self
+
+    def predictive(self, train: ObservedMatrix, rows: ArrayLike, columns: ArrayLike) -> Predictive:
+        """Predict as the chosen mixture does."""
+        return self.model.predictive(train, rows, columns)
+
+
+def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
+    """Choose among the candidates and fit the best to ``obs``; nothing is measured."""
+    counts = options.counts()
+    if len(counts) == 1 and options.center is not Center.auto:
+        return _fitted(obs, options, counts[0])
+    from mixmend.mixtures.selection import select_components
+
+    centers = [center.value for center in Center if center is not Center.auto]
+    selection = select_components(
+        obs,
+        counts,
+        options.select.value,
+        centers=centers if options.center is Center.auto else [options.center.value],
+        random_state=options.random_state,
+        **_settings(options),
+    )
+    chosen = next(
+        position
+        for position, row in enumerate(selection.table)
+        if (row["n_components"], row["center"], row["stage"])
+        == (selection.n_components, selection.center, "components")
+    )
+    return Learned(selection.best_estimator, selection.table, selection.criterion, chosen)
+
+
+def learn(
+    obs: ObservedMatrix, options: Modelling, run: Session, holdout: float, keep: bool = False
+) -> Learned:
+    """Choose, check and fit.
+
+    Parameters
+    ----------
+    obs : ObservedMatrix
+        All that was observed.
+    options : Modelling
+        What to try.
+    run : Session
+        Keeps the stages' times.
+    holdout : float
+        Share of the entries to measure the chosen model on; neither choice nor fit of
+        that model sees them. 0 measures nothing and saves the second fit.
+    keep : bool, default False
+        Whether Ctrl-C during the last fit leaves a model worth having.
+    """
+    from sklearn.base import clone
+
+    from mixmend.observed.holdout import split_entries
+
+    if holdout > 0 and obs.n_observed * holdout < _FEWEST_TO_CHECK:
+        run.note(f"too few entries ({obs.n_observed}) to hold some out: errors are not measured.")
+        holdout = 0.0
+    if holdout == 0:
+        with run.stage("choosing and fitting the mixture", keep_what_is_done=keep):
+            return choose(obs, options)
+    train, test = split_entries(obs, holdout, random_state=options.random_state)
+    with run.stage("choosing the mixture"):
+        learned = choose(train, options)
+    with run.stage("measuring it on held-out entries"):
+        check = measured(learned.model, train, test)
+    with run.stage("fitting it to all entries", keep_what_is_done=keep):
+        model = clone(learned.model).fit(obs)
+    return Learned(model, learned.candidates, learned.criterion, learned.chosen, check)
+
+
+def measured(model: Any, train: ObservedMatrix, test: ObservedMatrix) -> dict[str, Any]:
+    """Measure predictions of ``test``'s entries given ``train``'s."""
+    from mixmend.completion import predictive
+    from mixmend.evaluation import metrics
+
+    rows, columns, values = test.entries()
+    beliefs = model.predictive(train, rows, columns)
+    means = predictive.mean(beliefs)
+    return {
+        "n": int(test.n_observed),
+        "rmse": float(metrics.rmse(values, means)),
+        "mae": float(metrics.mae(values, means)),
+        "mean_log_likelihood": float(metrics.mean_log_likelihood(beliefs, values)),
+        "coverage": float(metrics.interval_coverage(beliefs, values, _LEVEL)),
+        "level": _LEVEL,
+    }
+
+
+def heldout_facts(check: dict[str, Any]) -> Sequence[tuple[str, object]]:
+    """Name the measures for people."""
+    if not check:
+        return []
+    return [
+        ("held-out RMSE", f"{check['rmse']:.4f}"),
+        ("held-out MAE", f"{check['mae']:.4f}"),
+        ("log-likelihood", f"{check['mean_log_likelihood']:.4f} per held-out entry"),
+        (
+            "coverage",
+            f"{check['coverage']:.1%} of {show.count(check['n'], 'held-out value')} "
+            f"in their {check['level']:.0%} interval",
+        ),
+    ]
+
+
+def model_label(model: GaussianMixture) -> str:
+    """Describe a mixture in a few words."""
+    effects = {
+        "none": "",
+        "rows": ", with row offsets",
+        "columns": ", with column effects",
+        "biases": ", with row offsets and column effects",
+    }
+    count = show.count(int(model.n_components), "component")
+    return f"Gaussian mixture, {count}{effects[model.center]}"
+
+
+def _settings(options: Modelling) -> dict[str, Any]:
+    """Give the options that every candidate has in common."""
+    return {
+        "prior": None if options.prior is Prior.none else options.prior.value,
+        "n_init": options.n_init,
+        "max_iter": options.max_iter,
+        "tol": options.tol,
+    }
+
+
+def _fitted(obs: ObservedMatrix, options: Modelling, n_components: int) -> Learned:
+    from mixmend.mixtures.estimator import GaussianMixture
+
+    start = time.perf_counter()
+    settings: dict[str, Any] = {
+        "center": options.center.value,
+        "random_state": options.random_state,
+    }
+    model = GaussianMixture(n_components, **settings, **_settings(options)).fit(obs)
+    only = {
+        "n_components": n_components,
+        "center": options.center.value,
+        "log_likelihood": float(model.log_likelihood_),
+        "seconds": time.perf_counter() - start,
+    }
+    return Learned(model, [only], "none", 0)
