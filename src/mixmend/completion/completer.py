@@ -171,6 +171,8 @@ class Completer(ABC):
 
         if interval is not None and not 0 < interval < 1:
             raise MixmendError(f"interval must lie between 0 and 1; got {interval!r}.")
+        if chunk_rows is not None and chunk_rows < 1:
+            raise MixmendError(f"chunk_rows must be at least 1; got {chunk_rows!r}.")
         obs = self._new_rows(X)
         n, d = obs.shape
         step = chunk_rows or max(1, CHUNK_CELLS // max(d, 1))

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixmend.completion.completer import Completer
 from mixmend.em.block import Block
+from mixmend.em.engine import Fit
 from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
@@ -106,6 +107,8 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         Whether the tolerance was reached.
     n_iter_ : int
         Steps of the best start.
+    interrupted_ : bool
+        Whether Ctrl-C ended the fit.
     history_ : list of float
         Objective at the start and after each step of the best start.
     histories_ : list of list of float
@@ -222,40 +225,38 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         options = checks.checked(self)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
         checks.require_rows("n_components", options.n_components, obs)
-        start = checks.given_start(self, obs.shape[1])
         if self.warm_start and hasattr(self, "parameters_"):
-            start = self.parameters_
+            obs = self._new_rows(obs)
+            start: Parameters | None = checks.continued_start(self.parameters_, options)
+        else:
+            start = checks.given_start(self, obs.shape[1])
         problem = SphericalProblem(obs, options, start, as_generator(self.random_state))
         outcome = fit_spherical(problem, verbose=bool(self.verbose))
-        best = outcome.restarts.best
-        self._density = outcome.density
-        self._take(best.parameters)
+        labels = obs.column_labels if obs.has_column_labels else None
+        self._adopt(outcome.restarts.best, outcome.density, obs.shape[1], labels)
         self.column_effects_ = outcome.column_effects
-        self.log_likelihood_ = best.log_likelihood
-        self.objective_ = best.objective
-        self.converged_ = best.converged
-        self.collapsed_ = best.collapsed
-        self.n_iter_ = best.n_iter
-        self.history_ = list(best.history)
-        self.histories_ = [list(fit.history) for fit in outcome.restarts.runs]
-        self._remember_columns(obs)
-        self._warn(obs, interrupted=outcome.restarts.interrupted)
+        self.histories_ = [list(run.history) for run in outcome.restarts.runs]
+        self.interrupted_ = outcome.restarts.interrupted
+        self._warn(obs)
         return self
 
-    def _take(self, parameters: Parameters) -> None:
-        """Show parameters as fitted attributes."""
-        self.parameters_ = parameters
+    def _adopt(
+        self, fit: Fit[Parameters], density: SphericalDensity, d: int, labels: NDArray[Any] | None
+    ) -> Self:
+        """Show a run as fitted attributes."""
+        parameters = fit.parameters
+        self.parameters_, self._density = parameters, density
         self.weights_ = parameters.weights
         self.means_ = np.ascontiguousarray(parameters.means)
         self.covariances_ = parameters.variances
         self.mean_variances_ = parameters.mean_variances
         self.prior_variance_ = parameters.prior_variance
         self.offset_variance_ = parameters.offset_variance
-
-    def _adopt(self, parameters: Parameters, d: int, labels: NDArray[Any] | None) -> Self:
-        """Become a fitted mixture of given parameters."""
-        self._take(parameters)
-        self._density = SphericalDensity(row_offsets=parameters.offset_variance > 0)
+        self.column_effects_ = parameters.weights @ parameters.means
+        self.log_likelihood_, self.objective_ = fit.log_likelihood, fit.objective
+        self.converged_, self.collapsed_ = fit.converged, fit.collapsed
+        self.interrupted_, self.n_iter_ = fit.interrupted, fit.n_iter
+        self.history_, self.histories_ = list(fit.history), [list(fit.history)]
         self.n_features_in_, self.column_labels_ = d, labels
         checks.remember_names(self)
         return self
@@ -264,13 +265,8 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         """Fit, then give the most likely component of each row, shape (n,)."""
         return self.fit(X, y).predict(X)
 
-    def _remember_columns(self, obs: ObservedMatrix) -> None:
-        self.n_features_in_ = obs.shape[1]
-        self.column_labels_ = obs.column_labels if obs.has_column_labels else None
-        checks.remember_names(self)
-
-    def _warn(self, obs: ObservedMatrix, interrupted: bool) -> None:
-        if interrupted:
+    def _warn(self, obs: ObservedMatrix) -> None:
+        if self.interrupted_:
             warnings.warn(
                 f"Interrupted after {self.n_iter_} steps: the best parameters so far are kept. "
                 "Continue with warm_start=True.",
@@ -323,8 +319,9 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         return np.where(obs.row_counts > 0, self._posterior(obs).log_densities(), 0.0)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean over rows of `score_samples`."""
-        return float(self.score_samples(X).mean())
+        """Mean over rows of `score_samples` (by the row weights of an `ObservedMatrix`)."""
+        obs = self._new_rows(X)
+        return float(np.average(self.score_samples(obs), weights=obs.row_weights))
 
     def n_parameters(self) -> int:
         """Free parameters: K d means, K variances, K - 1 weights (and the offset variance)."""
@@ -343,15 +340,18 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
             entries punish long rows' columns harder. Both appear in the literature.
         """
         obs = self._new_rows(X)
-        size = {"rows": obs.shape[0], "entries": obs.n_observed}.get(sample_size)
+        weights = _weights_of(obs)
+        size = {"rows": weights.sum(), "entries": weights @ obs.row_counts}.get(sample_size)
         if size is None:
             raise checks.bad_option("sample_size", sample_size, ("rows", "entries"))
-        deviance = -2.0 * float(self.score_samples(obs).sum())
+        deviance = -2.0 * float(weights @ self.score_samples(obs))
         return deviance + self.n_parameters() * float(np.log(size))
 
     def aic(self, X: Any) -> float:
         """Akaike information criterion, ``-2 l + 2 * parameters``: lower is better."""
-        return -2.0 * float(self.score_samples(X).sum()) + 2.0 * self.n_parameters()
+        obs = self._new_rows(X)
+        deviance = -2.0 * float(_weights_of(obs) @ self.score_samples(obs))
+        return deviance + 2.0 * self.n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw complete rows from the fitted mixture.
@@ -389,6 +389,10 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     @classmethod
     def _from_saved(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return saving.mixture_from_saved(cls, header, arrays)
+
+
+def _weights_of(obs: ObservedMatrix) -> Array:
+    return np.ones(obs.shape[0]) if obs.row_weights is None else obs.row_weights
 
 
 __all__ = ["GaussianMixture", "Parameters"]

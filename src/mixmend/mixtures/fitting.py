@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixmend.em.block import Block
-from mixmend.em.engine import Step, run
+from mixmend.em.engine import Fit, Step, run
 from mixmend.em.restarts import Restarts, run_restarts
 from mixmend.mixtures.options import Options
 from mixmend.mixtures.spherical import (
@@ -59,7 +59,12 @@ def fit_spherical(problem: SphericalProblem, verbose: bool = False) -> Outcome:
     noise = rounding_floor(obs, offsets)
     floor = max(options.min_variance, noise)
     density = SphericalDensity(floor, options.min_support, options.prior, grand_mean, offsets)
-    base = _one_component(density, block, grand_mean)
+    alone = _one_component(density, block, grand_mean)
+    base = alone.parameters
+    if alone.interrupted:
+        if options.n_components > 1:
+            raise KeyboardInterrupt  # before EM has begun there is nothing to keep
+        return Outcome(Restarts(alone, (alone,), interrupted=True), density, base.means[0])
     # a column that nobody observes has no effect of its own: it takes the grand mean
     effects = base.means[0] if options.center in ("columns", "biases") else grand_mean
     if options.n_components > 1:
@@ -92,13 +97,13 @@ def _grand_mean(obs: ObservedMatrix) -> float:
     return float(np.average(values, weights=np.repeat(obs.row_weights, obs.row_counts)))
 
 
-def _one_component(density: SphericalDensity, block: Block, grand_mean: Array) -> Parameters:
+def _one_component(density: SphericalDensity, block: Block, grand_mean: Array) -> Fit[Parameters]:
     """Fit of a single component: column effects, offset variance and overall variance."""
     start = pooled(block, grand_mean)
     if density.row_offsets:
         start = start._replace(offset_variance=0.2 * float(start.variances[0]))
     start = with_prior(start, density.prior)
-    return run(density, start, [block], tol=1e-7, max_iter=_BASE_STEPS).parameters
+    return run(density, start, [block], tol=1e-7, max_iter=_BASE_STEPS)
 
 
 def _starts(
@@ -144,13 +149,16 @@ def _copies(base: Parameters, n_components: int) -> Parameters:
 def _completed_start(given: Parameters, density: SphericalDensity, base: Parameters) -> Parameters:
     """A given start, with what it leaves open taken from the one-component fit."""
     missing = np.isnan(given.variances)
-    out = given._replace(
-        variances=np.maximum(
-            np.where(missing, base.variances, given.variances), density.min_variance
-        )
-    )
-    if density.row_offsets and out.offset_variance == 0.0:
+    variances = np.where(missing, base.variances, given.variances)
+    out = given._replace(variances=np.maximum(variances, density.min_variance))
+    # an earlier fit may have had another prior, or offsets where now there are none
+    if not density.row_offsets:
+        out = out._replace(offset_variance=0.0)
+    elif out.offset_variance == 0.0:
         out = out._replace(offset_variance=base.offset_variance)
+    wanted = None if density.prior is None else density.prior.mean_variance
+    if wanted is None:
+        return out._replace(mean_variances=None, prior_variance=np.inf)
     if out.mean_variances is None:
-        out = with_prior(out, density.prior)
-    return out
+        return with_prior(out, density.prior)
+    return out if wanted == "learned" else out._replace(prior_variance=float(wanted))

@@ -7,12 +7,18 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from mixmend.completion.completer import Completer
 from mixmend.em.block import Block
+from mixmend.em.engine import Fit
 from mixmend.errors import EmptyEntityWarning, MixmendError
 from mixmend.kernels import kmeans as kernels
 from mixmend.kernels.simd import LANES
@@ -22,6 +28,7 @@ from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.folded import FoldedSpherical
+from mixmend.mixtures.spherical import SphericalDensity
 from mixmend.mixtures.spherical_e_step import (
     Parameters,
     Posterior,
@@ -48,7 +55,7 @@ class Clustering(NamedTuple):
     distortion : float
         Sum over rows of the squared distance to their centre, over observed coordinates.
     history : tuple of float
-        Distortion after each assignment.
+        Distortion of the start and after each round.
     converged : bool
         Whether the tolerance was reached.
     """
@@ -104,7 +111,7 @@ def cluster(
     tol : float
         Stop when the distortion improves by at most this, in absolute terms.
     max_iter : int
-        Most rounds of assignment.
+        Most rounds (new centres, new assignment); the start is not one.
     relocate : bool
         Whether a cluster that lost its rows is moved to the row that lies farthest from
         its centre; otherwise it stays where it was.
@@ -114,21 +121,23 @@ def cluster(
     weights = block.row_weights
     converged = False
     labels = np.zeros(block.observed.shape[0], np.int64)
-    for _ in range(max_iter):
+    for turn in range(max_iter + 1):
         labels, smallest, _ = assign(centers, block)
-        if relocate:
-            _fill_empty(labels, smallest, len(centers), block)
+        # a row that was moved needs a new centre: such a round is never the last one
+        moved = relocate and turn < max_iter
+        moved = moved and _fill_empty(labels, smallest, len(centers), block)
         distortion = float(smallest.sum() if weights is None else weights @ smallest)
-        converged = bool(history) and history[-1] - distortion <= tol
+        converged = not moved and bool(history) and history[-1] - distortion <= tol
         history.append(distortion)
-        if converged:
+        if converged or turn == max_iter:
             break
         centers, _ = update(centers, labels, block)
     return Clustering(centers, labels, history[-1], tuple(history), converged)
 
 
-def _fill_empty(labels: NDArray[np.int64], smallest: Array, n_clusters: int, block: Block) -> None:
-    """Give each empty cluster the row that is served worst, in place."""
+def _fill_empty(labels: NDArray[np.int64], smallest: Array, n_clusters: int, block: Block) -> bool:
+    """Give each empty cluster the row that is served worst, in place; says whether any was."""
+    moved = False
     weights = np.ones(len(labels)) if block.row_weights is None else block.row_weights
     for k in np.flatnonzero(np.bincount(labels, weights, n_clusters) == 0):
         sizes = np.bincount(labels, weights, n_clusters)
@@ -138,17 +147,21 @@ def _fill_empty(labels: NDArray[np.int64], smallest: Array, n_clusters: int, blo
         if candidates[farthest] > 0:
             labels[farthest] = k
             smallest[farthest] = 0.0
+            moved = True
+    return moved
 
 
 def mixture_of(clustering: Clustering, block: Block) -> Parameters:
     """The spherical mixture of the clusters: shares, means and per-cell variances.
 
     A cluster whose variance is undefined (no row, or points on its centre) is given that
-    of all observed cells around the column means, times 1e-6.
+    of all observed cells around the column means, times 1e-6. Rows with nothing observed
+    are in no cluster, so they have no part in the shares.
     """
     n_clusters = len(clustering.centers)
-    n = block.observed.shape[0]
-    weights = np.ones(n) if block.row_weights is None else block.row_weights
+    weights = np.where(block.counts > 0, 1.0, 0.0)
+    if block.row_weights is not None:
+        weights *= block.row_weights
     labels, smallest, _ = assign(clustering.centers, block)
     squares = np.bincount(labels, weights * smallest, n_clusters)
     cells = np.bincount(labels, weights * block.counts, n_clusters)
@@ -170,7 +183,13 @@ def _column_means(obs: ObservedMatrix) -> Array:
     return np.asarray(grand + sums / np.maximum(obs.column_counts, 1))
 
 
-class KMeans(Completer, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class KMeans(
+    Completer,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    ClusterMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """K-means whose distances and means run over observed cells only.
 
     Parameters
@@ -194,13 +213,13 @@ class KMeans(Completer, TransformerMixin, ClusterMixin, BaseEstimator):  # type:
     cluster_centers_ : ndarray, shape (K, d)
         Means of the observed values of each cluster.
     labels_ : ndarray of int, shape (n,)
-        Cluster of each row.
+        Cluster of each row (0 where nothing is observed).
     inertia_ : float
         Distortion: sum of squared distances to the centres over observed cells.
     n_iter_ : int
         Rounds of the best start.
     history_ : list of float
-        Distortion after each assignment of the best start.
+        Distortion of the best start and after each of its rounds.
     n_features_in_ : int
         Columns, d.
 
@@ -266,7 +285,7 @@ class KMeans(Completer, TransformerMixin, ClusterMixin, BaseEstimator):  # type:
         self.cluster_centers_ = np.ascontiguousarray(best.centers)
         self.labels_ = best.labels
         self.inertia_ = best.distortion
-        self.n_iter_ = len(best.history)
+        self.n_iter_ = len(best.history) - 1
         self.history_ = list(best.history)
         self.n_features_in_ = obs.shape[1]
         self._n_features_out = n_clusters
@@ -351,7 +370,9 @@ class KMeans(Completer, TransformerMixin, ClusterMixin, BaseEstimator):  # type:
         """
         check_is_fitted(self)
         mixture = GaussianMixture(self.n_clusters, warm_start=True, random_state=self.random_state)
-        return mixture._adopt(self._block_parameters, self.n_features_in_, self.column_labels_)
+        unknown = float("nan")  # clusters do not say how likely they are
+        fit = Fit(self._block_parameters, unknown, unknown, (unknown,), converged=False)
+        return mixture._adopt(fit, SphericalDensity(), self.n_features_in_, self.column_labels_)
 
     # ------------------------------------------------------------------ files
 

@@ -120,6 +120,17 @@ def given_start(estimator: Any, d: int) -> Parameters | None:
     return Parameters(weights, np.asfortranarray(means), variances)
 
 
+def continued_start(parameters: Parameters, options: Options) -> Parameters:
+    """The parameters of an earlier fit as a start, if they have as many components."""
+    fitted = len(parameters.weights)
+    if fitted != options.n_components:
+        raise MixmendError(
+            f"warm_start goes on from the {fitted} components of the last fit, but n_components "
+            f"is {options.n_components}. Set warm_start=False to begin anew."
+        )
+    return parameters
+
+
 def finite_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """An array of finite numbers of a given shape."""
     array = np.array(value, dtype=np.float64)
@@ -174,8 +185,9 @@ def warn_of_collapse(
     stacklevel: int,
 ) -> None:
     """Say which components have lost their rows or their variance."""
-    size = obs.shape[0] if obs.row_weights is None else float(obs.row_weights.sum())
-    rows = parameters.weights * size
+    # what counts is shares of rows: weights may be given in any unit
+    counted = obs.shape[0] if obs.row_weights is None else np.count_nonzero(obs.row_weights)
+    rows = parameters.weights * counted
     for k, (weight, variance) in enumerate(zip(rows, parameters.variances, strict=True)):
         if weight < 1e-3:
             warnings.warn(

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mixmend.em.engine import Fit
 from mixmend.errors import ModelFileError
 from mixmend.mixtures.options import remember_names
 from mixmend.mixtures.priors import SphericalPrior
-from mixmend.mixtures.spherical_e_step import Parameters
+from mixmend.mixtures.spherical import Parameters, SphericalDensity
 
 M = TypeVar("M")
 Arrays = dict[str, NDArray[Any]]
@@ -29,7 +30,7 @@ def parameters_to_header(estimator: Any) -> dict[str, Any]:
             continue
         if isinstance(value, SphericalPrior):
             value = {"SphericalPrior": asdict(value)}
-        elif name == "random_state" and not isinstance(value, int | None):
+        elif name == "random_state" and not isinstance(value, int | np.integer | None):
             value = None
         out[name] = value.item() if isinstance(value, np.generic) else value
     return out
@@ -57,10 +58,11 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
         "parameters": parameters_to_header(model),
         "prior_variance": p.prior_variance if np.isfinite(p.prior_variance) else None,
         "offset_variance": p.offset_variance,
-        "log_likelihood": model.log_likelihood_,
-        "objective": model.objective_,
+        "log_likelihood": _finite(model.log_likelihood_),
+        "objective": _finite(model.objective_),
         "converged": bool(model.converged_),
         "collapsed": bool(model.collapsed_),
+        "n_components": len(p.weights),
         "n_features": int(model.n_features_in_),
     }
     arrays: Arrays = {
@@ -80,7 +82,7 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
 def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M:
     """A fitted mixture from its header and arrays, whose shapes are checked."""
     model: Any = parameters_from_header(cls, header["parameters"])
-    n_components, d = int(model.n_components), int(header["n_features"])
+    n_components, d = int(header["n_components"]), int(header["n_features"])
     needed = {
         "weights": (n_components,),
         "means": (n_components, d),
@@ -98,15 +100,27 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
         np.inf if prior_variance is None else float(prior_variance),
         float(header["offset_variance"]),
     )
-    model._adopt(parameters, d, arrays.get("column_labels"))
+    log_likelihood, objective = (
+        np.nan if header[name] is None else float(header[name])
+        for name in ("log_likelihood", "objective")
+    )
+    fit = Fit(
+        parameters,
+        objective,
+        log_likelihood,
+        tuple(arrays["history"].tolist()),
+        bool(header["converged"]),
+        collapsed=bool(header["collapsed"]),
+    )
+    density = SphericalDensity(row_offsets=parameters.offset_variance > 0)
+    model._adopt(fit, density, d, arrays.get("column_labels"))
     model.column_effects_ = arrays["column_effects"]
-    model.log_likelihood_, model.objective_ = header["log_likelihood"], header["objective"]
-    model.converged_ = bool(header["converged"])
-    model.collapsed_ = bool(header["collapsed"])
-    model.history_ = arrays["history"].tolist()
-    model.histories_ = [model.history_]
-    model.n_iter_ = len(model.history_) - 1
     return model  # type: ignore[no-any-return]
+
+
+def _finite(number: float) -> float | None:
+    """As JSON has it: clusters turned into a mixture have no likelihood yet."""
+    return float(number) if np.isfinite(number) else None
 
 
 def kmeans_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
@@ -118,6 +132,7 @@ def kmeans_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
     header = {
         "parameters": parameters,
         "inertia": model.inertia_,
+        "n_clusters": len(model.cluster_centers_),
         "n_features": int(model.n_features_in_),
     }
     arrays: Arrays = {
@@ -134,7 +149,7 @@ def kmeans_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
 def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M:
     """Fitted clusters from their header and arrays, whose shapes are checked."""
     model: Any = parameters_from_header(cls, header["parameters"])
-    n_clusters, d = int(model.n_clusters), int(header["n_features"])
+    n_clusters, d = int(header["n_clusters"]), int(header["n_features"])
     shapes = {"centers": (n_clusters, d), "weights": (n_clusters,), "variances": (n_clusters,)}
     _check_shapes(arrays, shapes, {"column_labels": (d,)})
     model.cluster_centers_ = arrays["centers"]
@@ -143,7 +158,7 @@ def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M
     )
     model.inertia_ = float(header["inertia"])
     model.history_ = arrays["history"].tolist()
-    model.n_iter_ = len(model.history_)
+    model.n_iter_ = len(model.history_) - 1
     model.n_features_in_, model._n_features_out = d, n_clusters
     model.column_labels_ = arrays.get("column_labels")
     remember_names(model)

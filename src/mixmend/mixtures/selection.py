@@ -13,7 +13,7 @@ import numpy as np
 from mixmend.completion import predictive as predictive_of
 from mixmend.errors import DataError, MixmendError
 from mixmend.mixtures.estimator import GaussianMixture
-from mixmend.mixtures.options import CENTERS, bad_option, whole
+from mixmend.mixtures.options import CENTERS, bad_option, require_rows, whole
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator, split_entries
 from mixmend.observed.matrix import ObservedMatrix
@@ -107,10 +107,11 @@ def select_components(
     >>> mm.select_components(X, range(1, 5), random_state=0).n_components
     2
     """
-    obs = as_observed(X)
+    obs = as_observed(X, copy=False)
     ks = sorted({whole("n_components", k, 1) for k in n_components})
     if not ks:
         raise MixmendError("n_components is empty: give at least one number to try.")
+    require_rows("n_components", ks[-1], obs)  # before hours of fits, not after
     if criterion not in ("bic", "heldout"):
         raise bad_option("criterion", criterion, ("bic", "heldout"))
     chosen_center = options.pop("center", "none")
@@ -147,10 +148,8 @@ def select_components(
                 raise
             search.interrupted = True
     best = search.best("components")
-    if criterion == "bic" and best["n_components"] in search.fitted:
-        estimator = search.fitted[best["n_components"]]
-    else:
-        estimator = search.estimator(best["n_components"], best["center"], n_init).fit(obs)
+    key = (best["n_components"], best["center"])
+    estimator = search.fitted.get(key) or search.estimator(*key, n_init).fit(obs)
     return Selection(
         estimator, best["n_components"], best["center"], criterion, search.table, search.interrupted
     )
@@ -175,7 +174,7 @@ class _Search:
         self.seed = seed
         self.on_progress = on_progress
         self.table: list[Candidate] = []
-        self.fitted: dict[int, GaussianMixture] = {}
+        self.fitted: dict[tuple[int, str], GaussianMixture] = {}
         self.interrupted = False
 
     def split(self, test_size: float, seed: int) -> None:
@@ -197,12 +196,14 @@ class _Search:
             # of the candidates only the chosen one's warnings concern the user
             warnings.simplefilter("ignore")
             model = self.estimator(k, center, n_init).fit(self.train)
+        if model.interrupted_:
+            raise KeyboardInterrupt  # half a fit is no candidate
         row: Candidate = {"n_components": k, "center": center, "stage": stage}
         row["collapsed"] = model.collapsed_
         if self.held_out is None:
             row["bic"] = float(model.bic(self.train))
             row["log_likelihood"] = float(model.log_likelihood_)
-            self.fitted[k] = model
+            self.fitted[k, center] = model
         else:
             row |= _held_out_scores(model, self.train, self.held_out)
         row["seconds"] = time.perf_counter() - began

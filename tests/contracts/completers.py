@@ -1,0 +1,74 @@
+"""Every model that completes matrices, in one list: a new model joins the contract by one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import mixmend as mm
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+N_ROWS, N_COLUMNS = 48, 7
+
+
+@dataclass(frozen=True)
+class Completer:
+    """How to make a model, and what must be true of it.
+
+    ``unseen`` gives what a fitted model must predict for a row of which nothing is known;
+    ``reads_rows`` says whether what is observed of a row changes what is predicted of it.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    unseen: Callable[[Any], Array]
+    reads_rows: bool = True
+
+
+def _average(model: Any) -> Array:
+    return np.asarray(model.weights_ @ model.means_)
+
+
+def _mixture(name: str, n_components: int, **options: Any) -> Completer:
+    def make(**more: Any) -> mm.GaussianMixture:
+        return mm.GaussianMixture(n_components, **{"random_state": 3, **options, **more})
+
+    return Completer(name, make, _average, reads_rows=n_components > 1)
+
+
+def _kmeans(**more: Any) -> mm.KMeans:
+    return mm.KMeans(3, **{"random_state": 3, **more})
+
+
+COMPLETERS = (
+    _mixture("one component", 1),
+    _mixture("maximum likelihood", 3, min_variance=0.05, init_params="random"),
+    _mixture("prior", 3, prior="default"),
+    _mixture("prior and columns", 3, prior="default", center="columns"),
+    _mixture("row offsets", 2, center="rows", min_variance=0.05),
+    _mixture("prior and biases", 3, prior="default", center="biases", n_init=5),
+    _mixture("accelerated", 3, prior="default", accelerate=True, n_init=3, screen=2),
+    Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
+)
+
+
+def made_up(n_rows: int = N_ROWS, n_columns: int = N_COLUMNS, seed: int = 7) -> tuple[Array, Array]:
+    """Three kinds of rows, some kinder than others, and the same with 40 % of holes.
+
+    Values lie on a grid of 1/64, so that single precision holds them exactly. Every row
+    and every column observes something.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0, 2, (3, n_columns))
+    kinds = rng.integers(3, size=n_rows)
+    values = (
+        centres[kinds] + rng.normal(0, 0.6, (n_rows, 1)) + rng.normal(0, 0.5, (n_rows, n_columns))
+    )
+    values = np.round(values * 64) / 64
+    holes = rng.random(values.shape) < 0.4
+    holes[np.arange(n_rows), np.arange(n_rows) % n_columns] = False
+    return values, np.where(holes, np.nan, values)
