@@ -28,6 +28,7 @@ KEEP = (
     'Delete one of them, or say what counts with duplicates="first", "last" or "mean" '
     "(--duplicates)."
 )
+FIRST = "If its first line holds data, give header=False (--no-header)."
 WIDE = 'If it is a wide table, one column per item, give layout="wide" (--input-layout wide).'
 DENSE = 'If it is a dense matrix, give layout="wide" (--input-layout wide).'
 ALL = "rows (users), columns (items) and ratings"
@@ -143,7 +144,7 @@ TEXTS = {
         "a,b,c\n1,2,3\n",
         {},
         f"F has no column that is known to hold the {ALL}. It has: 'a', 'b', 'c'. "
-        f"Name the right one with {OPTIONS}. {WIDE}",
+        f"Name the right one with {OPTIONS}. {WIDE} {FIRST}",
     ),
     "unknown columns, long asked for": (
         "a,b,c,d,e\n1,2,3,4,5\n",
@@ -244,7 +245,7 @@ TEXTS = {
         "a,n,m,c,d\n1,Ann,x,3,4\n2,Bob,y,3,4\n",
         {},
         f"F has no column that is known to hold the {ALL}. It has: 'a', 'n', 'm', 'c', 'd'. "
-        f"Name the right one with {OPTIONS}. {WIDE}",
+        f"Name the right one with {OPTIONS}. {WIDE} {FIRST}",
     ),
     "header or hole": (
         ",1,2,3,4\n0,5,3,2,1\n",

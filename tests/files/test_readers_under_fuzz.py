@@ -12,7 +12,7 @@ from mixmend.errors import MixmendError
 from mixmend.files import text as text_module
 from mixmend.files.describe import describe_file
 from mixmend.files.dialect import Dialect
-from mixmend.files.quick import cut_quickly
+from mixmend.files.quick import cells_quickly, cut_quickly
 from mixmend.files.ratings import read_pairs, read_ratings
 from mixmend.files.text import BLOCK, TextTable
 from mixmend.observed.matrix import ObservedMatrix
@@ -172,6 +172,7 @@ def test_the_fast_way_agrees_with_the_exact_one(folder, rows, separator, end, la
         patch.setattr(text_module, "BLOCK", block)
         fast = outcome(path, **options)
         patch.setattr(text_module, "cut_quickly", lambda *_: None)
+        patch.setattr(text_module, "cells_quickly", lambda *_: None)
         exact = outcome(path, **options)
         patch.setattr(text_module, "BLOCK", BLOCK)
         whole = outcome(path, **options)
@@ -192,7 +193,10 @@ PLAIN = st.lists(
 def test_ordinary_files_do_take_the_fast_way(folder, rows, separator):
     text = "".join(separator.join(map(str, row)) + "\n" for row in rows).encode()
     columns = cut_quickly(text, Dialect(separator, 3, None), [0, 1, 2])
+    cells = cells_quickly(text, Dialect(separator, 3, None))
     assert columns is not None
+    assert cells is not None
+    assert [str(cell) for row in rows for cell in row] == cells.to_list()
     assert [list(map(str, row)) for row in rows] == [
         list(row) for row in zip(*columns, strict=True)
     ]

@@ -394,3 +394,50 @@ def test_movielens_100k_agrees_with_numpy(shared_path):
 def test_dense_text_agrees_with_numpy(shared_path):
     path = shared_path("data/ratings/mitx686x/netflix_incomplete.txt")
     np.testing.assert_array_equal(read_ratings(path, missing=0).to_dense(0), np.loadtxt(path))
+
+
+# ---------------------------------------------------------------------- every option counts
+
+
+def test_the_first_line_is_what_one_says_it_is(tmp_path):
+    path = written(tmp_path, "r.csv", "1,2,3\n4,5,6\n")
+    assert read_ratings(path).n_observed == 2
+    assert read_ratings(path, header=True, row="1", column="2", value="3").n_observed == 1
+    path = written(tmp_path, "s.csv", "a,b,c,d,e\n1,2,3,4,5\n")
+    with pytest.raises(FileFormatError, match="line 1, column 1: 'a' is not a number"):
+        read_ratings(path, header=False, layout="wide")
+    assert read_ratings(path).shape == (1, 5)
+    path = written(tmp_path, "p.csv", "a,b\nc,d\n")
+    assert len(read_pairs(path)[0]) == 2
+    assert len(read_pairs(path, header=True, row="a", column="b")[0]) == 1
+
+
+def test_the_separator_is_what_one_says_it_is(tmp_path):
+    path = written(tmp_path, "r.csv", "a;x,b;y,3\nc;x,d;y,4\n")
+    assert read_ratings(path, separator=",").row_labels.tolist() == ["a;x", "c;x"]
+    for name in ("semicolon", ";"):
+        with pytest.raises(FileFormatError, match="'y,3' is not a number"):
+            read_ratings(path, separator=name)
+    path = written(tmp_path, "p.txt", "a b|c\nd e|f\n")
+    assert [labels.tolist() for labels in read_pairs(path, separator="bar")] == [
+        ["a b", "d e"],
+        ["c", "f"],
+    ]
+    assert [labels.tolist() for labels in read_pairs(path, separator="space")] == [
+        ["a", "d"],
+        ["b|c", "e|f"],
+    ]
+
+
+def test_pairs_in_another_encoding(tmp_path):
+    path = written(tmp_path, "p.csv", "é,1\n", "latin-1")
+    assert read_pairs(path, encoding="latin-1")[0].tolist() == ["é"]
+
+
+def test_layout_decides_what_may_be_either(tmp_path):
+    path = written(tmp_path, "r.txt", "1 2 3\n4 5 1\n")
+    assert read_ratings(path, layout="long").n_observed == 2
+    assert read_ratings(path, layout="wide").n_observed == 6
+    path = written(tmp_path, "m.txt", "1 2 3 9 9\n4 5 1 9 9\n")
+    assert read_ratings(path).shape == (2, 5)
+    assert read_ratings(path, layout="long").n_observed == 2

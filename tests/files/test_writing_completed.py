@@ -394,3 +394,16 @@ def test_twenty_million_cells_in_little_memory(tmp_path):
     assert pl.scan_parquet(path).select(pl.len()).collect().item() == wanted
     assert float(kilobytes) < 1_000_000, kilobytes
     assert float(seconds) < 60, seconds
+
+
+def test_overwriting_can_be_forbidden(tmp_path, obs, rng):
+    mean, _ = filled(rng)
+    path = tmp_path / "o.csv"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="exists and must not be overwritten"):
+        write_completed(path, obs, chunks_of(mean), overwrite=False)
+    with pytest.raises(OutputError, match="exists and must not be overwritten"):
+        write_predictions(path, {"a": [1]}, overwrite=False)
+    assert path.read_text() == "old"
+    write_completed(path, obs, chunks_of(mean))
+    assert path.read_text() != "old"

@@ -95,7 +95,7 @@ def plan_long(table: Table, given: dict[str, ColumnChoice], needed: Sequence[str
             roles[role] = position
     absent = [role for role in needed if role not in roles]
     if absent and names is not None:
-        raise FileFormatError(missing_roles(shown, absent, names, "value" in needed))
+        raise FileFormatError(_no_columns(table, absent, needed))
     if absent:
         raise FileFormatError(
             f"{shown} has {_columns(n_columns)} and no header: too few for "
@@ -142,7 +142,7 @@ def plan_either(table: Table, given: dict[str, ColumnChoice]) -> Plan:
             return plan_long(table, given, needed)
         if "column" in usual or "value" in usual or n_columns <= 4:
             absent = [role for role in needed if role not in usual]
-            raise FileFormatError(missing_roles(table.shown, absent, names, True))
+            raise FileFormatError(_no_columns(table, absent, needed))
     elif 3 <= n_columns <= 4:
         return plan_long(table, given, needed)
     elif n_columns < 3:
@@ -162,7 +162,7 @@ def plan_either(table: Table, given: dict[str, ColumnChoice]) -> Plan:
             "its first line holds names (--row-name, --column-name, --value-name, --header)."
         )
     if len(text) > 1:
-        raise FileFormatError(missing_roles(table.shown, needed, names, True))
+        raise FileFormatError(_no_columns(table, needed, needed))
     return plan  # one column of text: the reader names it
 
 
@@ -172,6 +172,14 @@ def column_name(table: Table, position: int, role: str | None = None) -> str:
         return f"column {table.names[position]!r}"
     what = {"row": " (row)", "column": " (column)", "value": " (rating)"}.get(role or "", "")
     return f"column {position + 1}{what}"
+
+
+def _no_columns(table: Table, absent: Sequence[str], needed: Sequence[str]) -> str:
+    """Say that columns are missing, and which option would help."""
+    told = missing_roles(table.shown, absent, table.names or [], "value" in needed)
+    if len(absent) == len(needed) and isinstance(table, TextTable):
+        told += " If its first line holds data, give header=False (--no-header)."
+    return told
 
 
 def _refuse_single_column(table: Table) -> None:

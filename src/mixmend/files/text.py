@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mixmend.errors import FileFormatError
 from mixmend.files.dialect import BrokenQuotes, Record, records, sniff
-from mixmend.files.quick import blank_lines, count_byte, cut_quickly
+from mixmend.files.quick import blank_lines, cells_quickly, count_byte, cut_quickly
 from mixmend.files.sources import Source, open_plain
 
 if TYPE_CHECKING:
@@ -94,6 +94,26 @@ class TextTable:
             batch = cut_quickly(piece.text, self.dialect, columns) or self._exact(piece, columns)
             self._taken.append(len(batch[0]))
             if len(batch[0]):
+                yield batch
+
+    def cells(self) -> Iterator[pl.Series]:
+        """Read all columns in batches of whole records, each one long column of text cells.
+
+        Raises
+        ------
+        FileFormatError
+            As `batches`.
+        """
+        import polars as pl
+
+        self._taken = []
+        for piece in self._data():
+            batch = cells_quickly(piece.text, self.dialect)
+            if batch is None:
+                fields = [field for record in self._records(piece) for field in record.fields]
+                batch = pl.Series(fields, dtype=pl.String)
+            self._taken.append(len(batch) // self.n_columns)
+            if len(batch):
                 yield batch
 
     def locate(self, record: int) -> tuple[str, list[str]]:

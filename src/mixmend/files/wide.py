@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.errors import DataError, FileFormatError
+from mixmend.files.binary import BinaryTable
 from mixmend.files.complaints import complain_of_cell, complain_of_wide_cell, in_message
 from mixmend.files.dialect import HOLE_MARKS
 from mixmend.files.ids import IdColumn, integer_labels, numbers_of, text_labels
@@ -46,24 +48,17 @@ def read_wide(
             f"{table.shown} has no column besides the labels of the rows. "
             "Give a table with numbers."
         )
-    wanted = positions if label_column is None else [*positions, label_column]
     labels = IdColumn()
     parts: list[NDArray[np.floating[Any]]] = []
     taken = 0
-    for batch in table.batches(wanted):
-        if label_column is not None and (place := labels.add(batch[-1])) is not None:
+    for grid, odd, names in _grids(table, positions, label_column, np.dtype(dtype), mark):
+        place = None if names is None else labels.add(names)
+        if label_column is not None and place is not None:
             complain_of_cell(table, taken + place, label_column, "row")
-        part = np.empty((len(batch[0]), len(positions)), dtype)
-        bad: list[tuple[int, int]] = []
-        for j, position in enumerate(positions):
-            part[:, j], place = _numbers_and_holes(batch[j], mark, part.dtype)
-            if place is not None:
-                bad.append((place, position))
-        if bad:  # the first one as one reads the file
-            place, position = min(bad)
-            complain_of_wide_cell(table, taken + place, position)
-        parts.append(part)
-        taken += len(part)
+        if odd is not None:
+            complain_of_wide_cell(table, taken + odd[0], odd[1])
+        parts.append(grid)
+        taken += len(grid)
     if taken == 0:
         require_records(table)
     return ObservedMatrix.from_dense(
@@ -74,10 +69,40 @@ def read_wide(
     )
 
 
+def _grids(
+    table: Table,
+    positions: list[int],
+    label_column: int | None,
+    dtype: np.dtype[Any],
+    mark: str | None,
+) -> Iterator[tuple[NDArray[np.floating[Any]], tuple[int, int] | None, pl.Series | None]]:
+    """Numbers of some rows, the first odd cell (row, position) among them, and their labels."""
+    if isinstance(table, BinaryTable):
+        wanted = positions if label_column is None else [*positions, label_column]
+        for batch in table.batches(wanted):
+            grid = np.empty((len(batch[0]), len(positions)), dtype)
+            found = []
+            for j, position in enumerate(positions):
+                grid[:, j], odd = _numbers_and_holes(batch[j], mark, dtype)
+                found += [(int(k), position) for k in odd[:1]]
+            yield grid, min(found, default=None), None if label_column is None else batch[-1]
+        return
+    n_columns = table.n_columns
+    for cells in table.cells():
+        numbers, odd = _numbers_and_holes(cells, mark, dtype)
+        odd = odd[odd % n_columns != label_column] if label_column is not None else odd
+        first = divmod(int(odd[0]), n_columns) if len(odd) else None
+        grid = numbers.reshape(-1, n_columns)
+        if label_column is None:
+            yield grid, first, None
+        else:
+            yield grid[:, positions], first, cells.gather_every(n_columns, label_column)
+
+
 def _numbers_and_holes(
     cells: pl.Series, mark: str | None, dtype: np.dtype[Any]
-) -> tuple[NDArray[np.floating[Any]], int | None]:
-    """Numbers of a column, NaN where there is none, and the first cell that is no hole either."""
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+    """Numbers of cells, NaN where there is none, and where that is not because of a hole."""
     import polars as pl
 
     numbers, _ = numbers_of(cells, mark)
@@ -85,7 +110,7 @@ def _numbers_and_holes(
         narrowed = numbers.astype(dtype, copy=False)
     odd = np.flatnonzero(~np.isfinite(narrowed))
     if len(odd) == 0:
-        return narrowed, None
+        return narrowed, odd
     rest = cells.gather(odd)
     hole = rest.is_null()
     if rest.dtype == pl.String:
@@ -93,8 +118,7 @@ def _numbers_and_holes(
         hole |= rest.str.strip_chars(" \t").str.to_lowercase().is_in(marks).fill_null(True)
     elif rest.dtype.is_float():
         hole |= rest.is_nan().fill_null(True)
-    bad = odd[~hole.to_numpy()]
-    return narrowed, int(bad[0]) if len(bad) else None
+    return narrowed, odd[~hole.to_numpy()]
 
 
 def _row_labels(table: Table, labels: IdColumn, label_column: int) -> NDArray[Any]:
