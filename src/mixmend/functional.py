@@ -22,6 +22,7 @@ from mixmend.em import engine
 from mixmend.em.block import Block
 from mixmend.errors import CollapsedComponentWarning, DataError, LikelihoodDecreasedWarning
 from mixmend.mixtures import spherical
+from mixmend.mixtures.spherical_family import SPHERICAL
 from mixmend.observed.matrix import ObservedMatrix
 
 if TYPE_CHECKING:
@@ -508,7 +509,7 @@ def bic(X: ArrayLike, mixture: GaussianMixture, log_likelihood: float) -> float:
     """
     data = _matrix(X)
     parameters = _parameters(mixture, data, positive=False)
-    free = spherical.n_parameters(parameters, spherical.SphericalDensity())
+    free = SPHERICAL.n_parameters(parameters)
     return float(log_likelihood - 0.5 * free * np.log(len(data)))
 
 

@@ -12,22 +12,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from mixmend.completion.completer import Completer
-from mixmend.em.block import Block
 from mixmend.em.engine import Fit
 from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
-from mixmend.mixtures.fitting import SphericalProblem, fit_spherical
-from mixmend.mixtures.folded import FoldedSpherical
+from mixmend.mixtures.family import Family, Folded, family_of
+from mixmend.mixtures.fitting import Problem, fit_mixture
 from mixmend.mixtures.priors import SphericalPrior
-from mixmend.mixtures.spherical import (
-    Parameters,
-    Posterior,
-    SphericalDensity,
-    n_parameters,
-    posterior,
-    row_bytes,
-)
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
@@ -119,8 +110,6 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         Prior variance of the means: given, learned, or infinite without a prior.
     offset_variance_ : float
         Learned variance of the row offsets; 0 without.
-    column_effects_ : ndarray, shape (d,)
-        The centre of the means' prior.
     column_labels_ : ndarray, shape (d,), or None
         Labels of the columns that the model was fitted to.
     n_features_in_ : int
@@ -225,39 +214,39 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         options = checks.checked(self)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
         checks.require_rows("n_components", options.n_components, obs)
+        family = family_of(options.covariance_type)
+        given = earlier = None
         if self.warm_start and hasattr(self, "parameters_"):
             obs = self._new_rows(obs)
-            start: Parameters | None = checks.continued_start(self.parameters_, options)
+            earlier = checks.continued_start(self.parameters_, options)
         else:
-            start = checks.given_start(self, obs.shape[1])
-        problem = SphericalProblem(obs, options, start, as_generator(self.random_state))
-        outcome = fit_spherical(problem, verbose=bool(self.verbose))
+            shape = family.covariance_shape(options.n_components, obs.shape[1])
+            given = checks.given_start(self, obs.shape[1], shape)
+        rng = as_generator(self.random_state)
+        problem = Problem(obs, options, family, given, earlier, rng)
+        outcome = fit_mixture(problem, verbose=bool(self.verbose))
         labels = obs.column_labels if obs.has_column_labels else None
-        self._adopt(outcome.restarts.best, outcome.density, obs.shape[1], labels)
-        self.column_effects_ = outcome.column_effects
+        self._adopt(family, outcome.restarts.best, labels)
         self.histories_ = [list(run.history) for run in outcome.restarts.runs]
         self.interrupted_ = outcome.restarts.interrupted
         self._warn(obs)
         return self
 
-    def _adopt(
-        self, fit: Fit[Parameters], density: SphericalDensity, d: int, labels: NDArray[Any] | None
-    ) -> Self:
+    def _adopt(self, family: Family, fit: Fit[Any], labels: NDArray[Any] | None) -> Self:
         """Show a run as fitted attributes."""
         parameters = fit.parameters
-        self.parameters_, self._density = parameters, density
+        self._family, self.parameters_ = family, parameters
         self.weights_ = parameters.weights
         self.means_ = np.ascontiguousarray(parameters.means)
-        self.covariances_ = parameters.variances
-        self.mean_variances_ = parameters.mean_variances
-        self.prior_variance_ = parameters.prior_variance
-        self.offset_variance_ = parameters.offset_variance
-        self.column_effects_ = parameters.weights @ parameters.means
+        self.covariances_ = family.covariances(parameters)
+        for name in ("mean_variances", "prior_variance", "offset_variance"):
+            if hasattr(parameters, name):
+                setattr(self, f"{name}_", getattr(parameters, name))
         self.log_likelihood_, self.objective_ = fit.log_likelihood, fit.objective
         self.converged_, self.collapsed_ = fit.converged, fit.collapsed
         self.interrupted_, self.n_iter_ = fit.interrupted, fit.n_iter
         self.history_, self.histories_ = list(fit.history), [list(fit.history)]
-        self.n_features_in_, self.column_labels_ = d, labels
+        self.n_features_in_, self.column_labels_ = self.means_.shape[1], labels
         checks.remember_names(self)
         return self
 
@@ -282,11 +271,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
             )
         checks.warn_of_empty(obs, EmptyEntityWarning, stacklevel=4)
         checks.warn_of_collapse(
-            self.parameters_,
-            obs,
-            self._density.singular_variance,
-            CollapsedComponentWarning,
-            stacklevel=4,
+            self.weights_, self.collapsed_, obs, CollapsedComponentWarning, stacklevel=4
         )
 
     # ------------------------------------------------------------------ rows
@@ -295,19 +280,15 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         check_is_fitted(self)
         return self.n_features_in_, self.column_labels_
 
-    def _posterior(self, obs: ObservedMatrix) -> Posterior:
-        size = row_bytes(len(self.weights_), obs.dtype.itemsize, self.offset_variance_ > 0)
-        return posterior(self.parameters_, Block(obs, size))
-
-    def _fold_in(self, obs: ObservedMatrix) -> FoldedSpherical:
-        return FoldedSpherical(self.parameters_, self._posterior(obs))
+    def _fold_in(self, obs: ObservedMatrix) -> Folded:
+        return self._family.fold(self.parameters_, obs)
 
     def predict_proba(self, X: Any) -> Array:
         """Responsibilities: posterior probability of each component, shape (n, K).
 
         A row with nothing observed gets the mixing weights.
         """
-        return self._posterior(self._new_rows(X)).responsibilities
+        return self._fold_in(self._new_rows(X)).responsibilities
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Most likely component of each row, shape (n,)."""
@@ -315,8 +296,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
 
     def score_samples(self, X: Any) -> Array:
         """Log density of the observed cells of each row, shape (n,); 0 where none is."""
-        obs = self._new_rows(X)
-        return np.where(obs.row_counts > 0, self._posterior(obs).log_densities(), 0.0)
+        return self._fold_in(self._new_rows(X)).log_densities
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over rows of `score_samples` (by the row weights of an `ObservedMatrix`)."""
@@ -324,9 +304,9 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         return float(np.average(self.score_samples(obs), weights=obs.row_weights))
 
     def n_parameters(self) -> int:
-        """Free parameters: K d means, K variances, K - 1 weights (and the offset variance)."""
+        """Free parameters: means, covariances, K - 1 weights (and the offset variance)."""
         check_is_fitted(self)
-        return n_parameters(self.parameters_, self._density)
+        return self._family.n_parameters(self.parameters_)
 
     def bic(self, X: Any, sample_size: Literal["rows", "entries"] = "rows") -> float:
         """Bayesian information criterion, ``-2 l + parameters * log(size)``: lower is better.
@@ -373,12 +353,30 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         rng = as_generator(self.random_state)
         counts = rng.multinomial(n_samples, self.weights_)
         labels = np.repeat(np.arange(len(counts)), counts)
-        rows = rng.normal(size=(n_samples, self.n_features_in_))
-        rows *= np.sqrt(self.covariances_[labels])[:, None]
-        rows += self.means_[labels]
-        if self.offset_variance_ > 0:
-            rows += rng.normal(scale=np.sqrt(self.offset_variance_), size=(n_samples, 1))
+        rows = self._family.sample(self.parameters_, labels, rng)
         return rows, labels
+
+    def impute_samples(self, X: Any, n_samples: int = 5) -> Array:
+        """Multiple imputation: complete the matrix several times by draws, not means.
+
+        Parameters
+        ----------
+        X : matrix-like, shape (n, d)
+            The matrix with holes.
+        n_samples : int, default 5
+            How many completed matrices.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n, d)
+            Observed cells keep their values; each row's holes are drawn together, so that
+            their spread and dependence are those of the predictive distribution.
+        """
+        obs = self._new_rows(X)
+        count = checks.whole("n_samples", n_samples, 1)
+        rng = as_generator(self.random_state)
+        folded = self._fold_in(obs)
+        return np.stack([folded.draw(rng) for _ in range(count)])
 
     # ------------------------------------------------------------------ files
 
@@ -393,6 +391,3 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
 
 def _weights_of(obs: ObservedMatrix) -> Array:
     return np.ones(obs.shape[0]) if obs.row_weights is None else obs.row_weights
-
-
-__all__ = ["GaussianMixture", "Parameters"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+import importlib
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.completion.predictive import Predictive
 from mixmend.em.block import Block
-from mixmend.em.engine import Density
+from mixmend.em.engine import Fit
 from mixmend.mixtures.options import Options
 from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
-P = TypeVar("P", bound="MixtureParameters")
 
 
 class MixtureParameters(Protocol):
@@ -57,39 +57,76 @@ class Folded(Protocol):
         """
 
 
-class Family(Protocol[P]):
-    """A covariance type: its densities, starts and shapes, as pure functions."""
+class PooledInterrupted(KeyboardInterrupt):
+    """Ctrl-C came while one component was fitted; ``fit`` is as far as it got."""
+
+    def __init__(self, fit: Fit[Any]) -> None:
+        super().__init__()
+        self.fit = fit
+
+
+class Family(Protocol):
+    """A covariance type: its densities, starts and shapes, as pure functions.
+
+    ``parameters`` and ``base`` are the family's own `MixtureParameters`, ``density`` is its
+    own `mixmend.em.engine.Density`.
+    """
 
     name: str
 
-    def density(self, options: Options, obs: ObservedMatrix) -> Density[P, Any]:
+    def block(self, obs: ObservedMatrix, n_components: int) -> Block:
+        """The rows in the layout that this family's steps like best."""
+
+    def density(self, options: Options, obs: ObservedMatrix) -> Any:
         """The density that EM raises, with the options that concern it."""
 
-    def pooled(self, density: Density[P, Any], block: Block) -> P:
+    def pooled(self, density: Any, block: Block) -> Any:
         """One component fitted (or well approximated) to all rows."""
 
-    def from_responsibilities(
-        self, shares: Array, base: P, density: Density[P, Any], block: Block
-    ) -> P:
+    def informed(self, density: Any, base: Any, options: Options) -> Any:
+        """The density with what `pooled` taught: centres of priors, scale of a collapse."""
+
+    def from_responsibilities(self, shares: Array, base: Any, density: Any, block: Block) -> Any:
         """Start parameters of K components from responsibilities (n, K) and `pooled`'s fit."""
 
-    def given(self, weights: Array, means: Array, covariances: Array | None, base: P) -> P:
+    def given(
+        self, weights: Array, means: Array, covariances: Array | None, base: Any, density: Any
+    ) -> Any:
         """Start parameters from a user's arrays; what is None comes from `pooled`'s fit."""
 
-    def fold(self, parameters: P, obs: ObservedMatrix) -> Folded:
+    def continued(self, parameters: Any, density: Any, base: Any) -> Any:
+        """An earlier fit's parameters as a start under a density that may differ from its."""
+
+    def fold(self, parameters: Any, obs: ObservedMatrix) -> Folded:
         """Condition on the observed cells of rows."""
 
-    def covariances(self, parameters: P) -> Array:
+    def sample(self, parameters: Any, labels: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """One row from each of the components named, (len(labels), d)."""
+
+    def covariances(self, parameters: Any) -> Array:
         """The covariances in scikit-learn's shape for this type."""
 
-    def full_covariances(self, parameters: P) -> Array:
+    def covariance_shape(self, n_components: int, d: int) -> tuple[int, ...]:
+        """That shape."""
+
+    def full_covariances(self, parameters: Any) -> Array:
         """The covariances as full matrices, (K, d, d)."""
 
-    def n_parameters(self, parameters: P, density: Density[P, Any]) -> int:
+    def n_parameters(self, parameters: Any) -> int:
         """Free parameters."""
 
-    def to_arrays(self, parameters: P) -> dict[str, NDArray[Any]]:
+    def to_arrays(self, parameters: Any) -> dict[str, NDArray[Any]]:
         """Everything but weights and means, by name, for a model file."""
 
-    def from_arrays(self, weights: Array, means: Array, arrays: dict[str, NDArray[Any]]) -> P:
+    def from_arrays(self, weights: Array, means: Array, arrays: dict[str, NDArray[Any]]) -> Any:
         """The inverse of `to_arrays`; wrong shapes are a ModelFileError."""
+
+
+_HOMES = {"spherical": ("mixmend.mixtures.spherical_family", "SPHERICAL")}
+
+
+def family_of(covariance_type: str) -> Family:
+    """The family of a (checked) covariance type; imported when first asked for."""
+    module, name = _HOMES[covariance_type]
+    family: Family = getattr(importlib.import_module(module), name)
+    return family

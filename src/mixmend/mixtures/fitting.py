@@ -2,74 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixmend.em.block import Block
-from mixmend.em.engine import Fit, Step, run
+from mixmend.em.engine import Density, Step
 from mixmend.em.restarts import Restarts, run_restarts
-from mixmend.mixtures.options import Options
-from mixmend.mixtures.spherical import (
-    SphericalDensity,
-    m_step,
-    posterior,
-    rounding_floor,
-    row_bytes,
-    with_prior,
+from mixmend.mixtures.family import Family, PooledInterrupted
+from mixmend.mixtures.options import GivenStart, Options
+from mixmend.mixtures.spherical_e_step import Parameters
+from mixmend.mixtures.starts import (
+    column_means,
+    column_scales,
+    pooled,
+    random_responsibilities,
+    seeded_responsibilities,
 )
-from mixmend.mixtures.spherical_e_step import Array, Parameters, statistics_of
-from mixmend.mixtures.starts import pooled, random_responsibilities, seeded_responsibilities
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
-_BASE_STEPS = 200
-
-_SINGULAR_SHARE = 1e-7
-"""Below this share of one component's variance, a variance counts as collapsed."""
-
 
 @dataclass(frozen=True, slots=True)
-class SphericalProblem:
-    """What is to be fitted: data, options, a given start (or None) and randomness."""
+class Problem:
+    """What is to be fitted: data, options, a start given by the user or by an earlier fit."""
 
     observed: ObservedMatrix
     options: Options
-    start: Parameters | None
+    family: Family
+    given: GivenStart | None
+    earlier: Any | None
     rng: np.random.Generator
 
 
 class Outcome(NamedTuple):
-    """The runs, the density that they raised and the centre of its prior."""
+    """The runs, the density that they raised and the pooled fit that they began with."""
 
-    restarts: Restarts[Parameters]
-    density: SphericalDensity
-    column_effects: Array
+    restarts: Restarts[Any]
+    density: Density[Any, Any]
+    base: Any
 
 
-def fit_spherical(problem: SphericalProblem, verbose: bool = False) -> Outcome:
-    """Fit one component first (it gives the column effects), then K from every start."""
-    options = problem.options
-    obs = problem.observed
-    offsets = options.center in ("rows", "biases")
-    size = row_bytes(options.n_components, obs.dtype.itemsize, offsets)
-    block = Block(obs, size)
-    grand_mean = np.full(obs.shape[1], _grand_mean(obs))
-    noise = rounding_floor(obs, offsets)
-    floor = max(options.min_variance, noise)
-    density = SphericalDensity(floor, options.min_support, options.prior, grand_mean, offsets)
-    alone = _one_component(density, block, grand_mean)
-    base = alone.parameters
-    if alone.interrupted:
+def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
+    """Fit one component first (it gives column effects and scales), then K from every start."""
+    options, family = problem.options, problem.family
+    block = family.block(problem.observed, options.n_components)
+    density = family.density(options, problem.observed)
+    try:
+        base = family.pooled(density, block)
+    except PooledInterrupted as stop:
         if options.n_components > 1:
-            raise KeyboardInterrupt  # before EM has begun there is nothing to keep
-        return Outcome(Restarts(alone, (alone,), interrupted=True), density, base.means[0])
-    # a column that nobody observes has no effect of its own: it takes the grand mean
-    effects = base.means[0] if options.center in ("columns", "biases") else grand_mean
-    if options.n_components > 1:
-        singular = max(_SINGULAR_SHARE * float(base.variances[0]), 4.0 * noise)
-        density = replace(density, prior_means=effects, singular_variance=singular)
+            raise  # before EM has begun there is nothing to keep
+        return Outcome(Restarts(stop.fit, (stop.fit,), interrupted=True), density, None)
+    density = family.informed(density, base, options)
     starts = _starts(problem, density, block, base)
     total = len(starts) * options.max_iter
     with track("EM", total=total, enabled=verbose or None) as progress:
@@ -87,78 +73,38 @@ def fit_spherical(problem: SphericalProblem, verbose: bool = False) -> Outcome:
             accelerate=options.accelerate,
             on_step=shown,
         )
-    return Outcome(restarts, density, effects)
+    return Outcome(restarts, density, base)
 
 
-def _grand_mean(obs: ObservedMatrix) -> float:
-    values = obs.by_row.values.astype(np.float64, copy=False)
-    if obs.row_weights is None:
-        return float(values.mean())
-    return float(np.average(values, weights=np.repeat(obs.row_weights, obs.row_counts)))
-
-
-def _one_component(density: SphericalDensity, block: Block, grand_mean: Array) -> Fit[Parameters]:
-    """Fit of a single component: column effects, offset variance and overall variance."""
-    start = pooled(block, grand_mean)
-    if density.row_offsets:
-        start = start._replace(offset_variance=0.2 * float(start.variances[0]))
-    start = with_prior(start, density.prior)
-    return run(density, start, [block], tol=1e-7, max_iter=_BASE_STEPS)
-
-
-def _starts(
-    problem: SphericalProblem, density: SphericalDensity, block: Block, base: Parameters
-) -> list[Parameters]:
-    options = problem.options
-    if problem.start is not None:
-        return [_completed_start(problem.start, density, base)]
+def _starts(problem: Problem, density: Density[Any, Any], block: Block, base: Any) -> list[Any]:
+    options, family, given = problem.options, problem.family, problem.given
+    if problem.earlier is not None:
+        return [family.continued(problem.earlier, density, base)]
+    if given is not None:
+        return [family.given(given.weights, given.means, given.covariances, base, density)]
     if options.n_components == 1:
         return [base]
-    copies = _copies(base, options.n_components)
-    known_offsets = posterior(base, block).offsets[:, 0] if density.row_offsets else None
-    starts = []
-    for _ in range(options.n_init):
-        if options.init_params == "random":
-            shares = random_responsibilities(
-                block.observed.shape[0], options.n_components, problem.rng
-            )
-        else:
-            shares = seeded_responsibilities(block, options.n_components, base, problem.rng)
-        statistics = statistics_of(shares, copies, block, known_offsets)
-        # scattered seeds may give a component a single row: its variance begins as the pooled
-        # one, so that the first E-step does not cement the draw
-        stepped = m_step(statistics, copies, replace(density, row_offsets=False))
-        starts.append(
-            stepped._replace(variances=np.maximum(stepped.variances, 0.1 * base.variances))
-        )
-    return starts
+    n, n_components, rng = problem.observed.shape[0], options.n_components, problem.rng
+    if options.init_params == "random":
+        shares = [random_responsibilities(n, n_components, rng) for _ in range(options.n_init)]
+    else:
+        seeding = _seeding(problem, block, base)
+        shares = [
+            seeded_responsibilities(*seeding, n_components, rng) for _ in range(options.n_init)
+        ]
+    return [family.from_responsibilities(share, base, density, block) for share in shares]
 
 
-def _copies(base: Parameters, n_components: int) -> Parameters:
-    spread = base.mean_variances
-    return base._replace(
-        weights=np.full(n_components, 1.0 / n_components),
-        means=np.asfortranarray(np.repeat(base.means, n_components, axis=0)),
-        variances=np.repeat(base.variances, n_components),
-        mean_variances=None
-        if spread is None
-        else np.asfortranarray(np.repeat(spread, n_components, axis=0)),
-    )
+def _seeding(problem: Problem, block: Block, base: Any) -> tuple[Block, Parameters]:
+    """Rows and their centre as the seeding sees them.
 
-
-def _completed_start(given: Parameters, density: SphericalDensity, base: Parameters) -> Parameters:
-    """A given start, with what it leaves open taken from the one-component fit."""
-    missing = np.isnan(given.variances)
-    variances = np.where(missing, base.variances, given.variances)
-    out = given._replace(variances=np.maximum(variances, density.min_variance))
-    # an earlier fit may have had another prior, or offsets where now there are none
-    if not density.row_offsets:
-        out = out._replace(offset_variance=0.0)
-    elif out.offset_variance == 0.0:
-        out = out._replace(offset_variance=base.offset_variance)
-    wanted = None if density.prior is None else density.prior.mean_variance
-    if wanted is None:
-        return out._replace(mean_variances=None, prior_variance=np.inf)
-    if out.mean_variances is None:
-        return with_prior(out, density.prior)
-    return out if wanted == "learned" else out._replace(prior_variance=float(wanted))
+    A single variance for all columns says that they share a unit; otherwise distances
+    between rows are taken in units of the columns' standard deviations.
+    """
+    if isinstance(base, Parameters):
+        return block, base
+    obs = problem.observed
+    view = obs.by_row
+    scaled = obs.with_values(view.values / column_scales(obs)[view.indices])
+    rows = Block(scaled)
+    return rows, pooled(rows, column_means(scaled))

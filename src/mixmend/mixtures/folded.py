@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mixmend.completion.predictive import Predictive
 from mixmend.mixtures.spherical_e_step import Array, Parameters, Posterior
+from mixmend.observed.matrix import ObservedMatrix
 
 
 class FoldedSpherical(NamedTuple):
@@ -21,6 +22,17 @@ class FoldedSpherical(NamedTuple):
 
     parameters: Parameters
     posterior: Posterior
+    observed: ObservedMatrix
+
+    @property
+    def responsibilities(self) -> Array:
+        """Posterior probability of each component, (n, K); the weights for an empty row."""
+        return self.posterior.responsibilities
+
+    @property
+    def log_densities(self) -> Array:
+        """Log density of each row's observed cells, (n,); 0 for an empty row."""
+        return np.where(self.observed.row_counts > 0, self.posterior.log_densities(), 0.0)
 
     def cells(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Predictive:
         """Predictive distributions of single cells."""
@@ -49,3 +61,21 @@ class FoldedSpherical(NamedTuple):
         second += (within + shifted * offsets).sum(axis=1, keepdims=True)
         spread = np.maximum(second - mean**2, within.sum(axis=1, keepdims=True))
         return mean + centre, spread
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """One joint draw of all rows' holes: component, then offset, then noise."""
+        p, post = self.parameters, self.posterior
+        n, d = self.observed.shape
+        # inverse transform on the cumulated responsibilities, one uniform number a row
+        levels = np.cumsum(post.responsibilities, axis=1)
+        picked = (rng.random((n, 1)) * levels[:, -1:] > levels[:, :-1]).sum(axis=1)
+        rows = np.arange(n)
+        offset = post.offsets[rows, picked]
+        offset = offset + np.sqrt(post.offset_variances[rows, picked]) * rng.normal(size=n)
+        variances = p.variances[picked][:, None]
+        if p.mean_variances is not None:
+            variances = variances + p.mean_variances[picked]
+        out = p.means[picked] + offset[:, None] + np.sqrt(variances) * rng.normal(size=(n, d))
+        seen = (self.observed.entry_rows, self.observed.by_row.indices)
+        out[seen] = self.observed.by_row.values
+        return np.asarray(out)

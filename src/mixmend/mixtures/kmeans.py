@@ -28,14 +28,14 @@ from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.folded import FoldedSpherical
-from mixmend.mixtures.spherical import SphericalDensity
 from mixmend.mixtures.spherical_e_step import (
     Parameters,
     Posterior,
     lane_count,
     table,
 )
-from mixmend.mixtures.starts import pooled, seeded_rows
+from mixmend.mixtures.spherical_family import SPHERICAL
+from mixmend.mixtures.starts import column_means, pooled, seeded_rows
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
@@ -166,21 +166,13 @@ def mixture_of(clustering: Clustering, block: Block) -> Parameters:
     squares = np.bincount(labels, weights * smallest, n_clusters)
     cells = np.bincount(labels, weights * block.counts, n_clusters)
     variances = np.divide(squares, cells, out=np.zeros(n_clusters), where=cells > 0)
-    floor = 1e-6 * float(pooled(block, _column_means(block.observed)).variances[0])
+    floor = 1e-6 * float(pooled(block, column_means(block.observed)).variances[0])
     sizes = np.bincount(labels, weights, n_clusters)
     return Parameters(
         sizes / sizes.sum(),
         np.asfortranarray(clustering.centers),
         np.where(variances > 0, variances, floor),
     )
-
-
-def _column_means(obs: ObservedMatrix) -> Array:
-    """Mean of the observed values of each column; the grand mean where there is none."""
-    values = obs.by_row.values.astype(np.float64, copy=False)
-    grand = float(values.mean()) if len(values) else 0.0
-    sums = np.bincount(obs.by_row.indices, values - grand, obs.shape[1])
-    return np.asarray(grand + sums / np.maximum(obs.column_counts, 1))
 
 
 class KMeans(
@@ -309,13 +301,13 @@ class KMeans(
                 f"init must be 'k-means++', 'random' or an array of centres; got {self.init!r}."
             )
         rng = as_generator(self.random_state)
-        base = pooled(block, _column_means(block.observed))
+        base = pooled(block, column_means(block.observed))
         starts = []
         for _ in range(checks.whole("n_init", self.n_init, 1)):
             if self.init == "random":
                 rows = rng.choice(block.observed.shape[0], self.n_clusters, replace=False)
             else:
-                rows, _ = seeded_rows(block, self.n_clusters, base, rng)
+                rows, _ = seeded_rows(block, base, self.n_clusters, rng)
             centers = np.repeat(base.means, self.n_clusters, axis=0)
             for k, u in enumerate(rows):
                 columns, values = block.observed.row(int(u))
@@ -358,7 +350,8 @@ class KMeans(
         # a row with nothing observed is near no centre more than another
         shares[obs.row_counts == 0] = self._block_parameters.weights
         zeros = np.zeros_like(shares)
-        return FoldedSpherical(self._block_parameters, Posterior(shares, zeros, 0.0, zeros, zeros))
+        post = Posterior(shares, zeros, 0.0, zeros, zeros)
+        return FoldedSpherical(self._block_parameters, post, obs)
 
     def to_mixture(self) -> GaussianMixture:
         """Turn the clusters into a fitted spherical mixture: shares, centres, variances.
@@ -372,7 +365,7 @@ class KMeans(
         mixture = GaussianMixture(self.n_clusters, warm_start=True, random_state=self.random_state)
         unknown = float("nan")  # clusters do not say how likely they are
         fit = Fit(self._block_parameters, unknown, unknown, (unknown,), converged=False)
-        return mixture._adopt(fit, SphericalDensity(), self.n_features_in_, self.column_labels_)
+        return mixture._adopt(SPHERICAL, fit, self.column_labels_)
 
     # ------------------------------------------------------------------ files
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixmend.errors import DataError, MixmendError
+from mixmend.errors import DataError, MixmendError, ModelFileError
 from mixmend.mixtures.priors import SphericalPrior
-from mixmend.mixtures.spherical_e_step import Parameters
 from mixmend.observed.matrix import ObservedMatrix
 
 CENTERS = ("none", "columns", "rows", "biases")
@@ -24,6 +24,7 @@ INITS = ("k-means++", "random")
 class Options:
     """The checked options of a mixture fit."""
 
+    covariance_type: str
     n_components: int
     n_init: int
     init_params: str
@@ -39,8 +40,15 @@ class Options:
 
 def checked(estimator: Any) -> Options:
     """The options of a mixture estimator, each of the right type and in its range."""
-    _one_of("covariance_type", estimator.covariance_type, COVARIANCE_TYPES)
+    covariance_type = _one_of("covariance_type", estimator.covariance_type, COVARIANCE_TYPES)
+    center = _one_of("center", estimator.center, CENTERS)
+    if covariance_type != "spherical" and center != "none":
+        raise MixmendError(
+            f"center={center!r} needs covariance_type='spherical'; with {covariance_type!r} the "
+            "components have column means of their own, and rows no offsets."
+        )
     return Options(
+        covariance_type=covariance_type,
         n_components=whole("n_components", estimator.n_components, 1),
         n_init=whole("n_init", estimator.n_init, 1),
         init_params=_one_of("init_params", estimator.init_params, INITS),
@@ -49,7 +57,7 @@ def checked(estimator: Any) -> Options:
         min_variance=number("min_variance", estimator.min_variance),
         min_support=number("min_support", estimator.min_support),
         prior=_prior(estimator.prior),
-        center=_one_of("center", estimator.center, CENTERS),
+        center=center,
         accelerate=bool(estimator.accelerate),
         screen=whole("screen", estimator.screen, 0),
     )
@@ -94,8 +102,16 @@ def _prior(prior: Any) -> SphericalPrior | None:
     raise MixmendError(f"prior must be None, 'default' or a SphericalPrior; got {prior!r}.")
 
 
-def given_start(estimator: Any, d: int) -> Parameters | None:
-    """Start parameters that the user gave, NaN variances where those are left open."""
+class GivenStart(NamedTuple):
+    """A start that the user gave; covariances may be left open."""
+
+    weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64] | None
+
+
+def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> GivenStart | None:
+    """Start parameters that the user gave, checked; None where there are none."""
     if estimator.means_init is None:
         for name in ("weights_init", "covariances_init"):
             if getattr(estimator, name) is not None:
@@ -112,15 +128,16 @@ def given_start(estimator: Any, d: int) -> Parameters | None:
                 f"weights_init must be non-negative and sum to 1; its sum is {weights.sum():g}."
             )
     if estimator.covariances_init is None:
-        variances = np.full(n_components, np.nan)
-    else:
-        variances = finite_array("covariances_init", estimator.covariances_init, (n_components,))
-        if np.any(variances <= 0):
-            raise MixmendError(f"covariances_init must be positive; got {variances.min():g}.")
-    return Parameters(weights, np.asfortranarray(means), variances)
+        return GivenStart(weights, means, None)
+    covariances = finite_array("covariances_init", estimator.covariances_init, covariance_shape)
+    matrices = covariance_shape[-2:] == (d, d) and len(covariance_shape) > 1
+    smallest = np.linalg.eigvalsh(covariances).min() if matrices and d > 1 else covariances.min()
+    if smallest <= 0:
+        raise MixmendError(f"covariances_init must be positive (definite); got {smallest:g}.")
+    return GivenStart(weights, means, covariances)
 
 
-def continued_start(parameters: Parameters, options: Options) -> Parameters:
+def continued_start(parameters: Any, options: Options) -> Any:
     """The parameters of an earlier fit as a start, if they have as many components."""
     fitted = len(parameters.weights)
     if fitted != options.n_components:
@@ -178,30 +195,51 @@ def warn_of_empty(obs: ObservedMatrix, category: type[Warning], stacklevel: int)
 
 
 def warn_of_collapse(
-    parameters: Parameters,
+    weights: NDArray[np.float64],
+    collapsed: bool,
     obs: ObservedMatrix,
-    singular_variance: float,
     category: type[Warning],
     stacklevel: int,
 ) -> None:
-    """Say which components have lost their rows or their variance."""
-    # what counts is shares of rows: weights may be given in any unit
+    """Say that components have lost their rows, or fallen onto points."""
+    # what counts is shares of rows: row weights may be given in any unit
     counted = obs.shape[0] if obs.row_weights is None else np.count_nonzero(obs.row_weights)
-    rows = parameters.weights * counted
-    for k, (weight, variance) in enumerate(zip(rows, parameters.variances, strict=True)):
-        if weight < 1e-3:
-            warnings.warn(
-                f"Component {k} has lost its rows (weight {parameters.weights[k]:.2g}). "
-                "Ask for fewer components, or try other starts (n_init).",
-                category,
-                stacklevel=stacklevel,
+    for k in np.flatnonzero(weights * counted < 1e-3):
+        warnings.warn(
+            f"Component {k} has lost its rows (weight {weights[k]:.2g}). "
+            "Ask for fewer components, or try other starts (n_init).",
+            category,
+            stacklevel=stacklevel,
+        )
+    if collapsed and len(weights) > 1:
+        warnings.warn(
+            "A component has collapsed onto single points (its variance is next to nothing). "
+            "Set min_variance, give a prior, or ask for fewer components.",
+            category,
+            stacklevel=stacklevel,
+        )
+
+
+def require_arrays(
+    arrays: dict[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], positive: bool = False
+) -> None:
+    """Refuse a model file's arrays that are missing, of another shape or not finite numbers."""
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise ModelFileError(f"The model file lacks the array {name!r}. Save the model again.")
+        array = arrays[name]
+        if array.shape != shape:
+            raise ModelFileError(
+                f"The model file's array {name!r} has shape {array.shape}, not {shape}. "
+                "Save the model again."
             )
-        elif variance < singular_variance:
-            warnings.warn(
-                f"Component {k} has collapsed onto single points (variance {variance:.2g}). "
-                "Set min_variance, give a prior, or ask for fewer components.",
-                category,
-                stacklevel=stacklevel,
+        if array.dtype.kind != "f" or not np.all(np.isfinite(array)):
+            raise ModelFileError(
+                f"The model file's array {name!r} must hold finite numbers. Save the model again."
+            )
+        if positive and np.any(array < 0):
+            raise ModelFileError(
+                f"The model file's array {name!r} must not be negative. Save the model again."
             )
 
 

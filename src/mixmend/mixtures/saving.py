@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from mixmend.em.engine import Fit
 from mixmend.errors import ModelFileError
-from mixmend.mixtures.options import remember_names
+from mixmend.mixtures.family import family_of
+from mixmend.mixtures.options import checked, remember_names, require_arrays
 from mixmend.mixtures.priors import SphericalPrior
-from mixmend.mixtures.spherical import Parameters, SphericalDensity
+from mixmend.mixtures.spherical_e_step import Parameters
 
 M = TypeVar("M")
 Arrays = dict[str, NDArray[Any]]
@@ -53,27 +54,21 @@ def parameters_from_header(cls: type[M], header: dict[str, Any]) -> M:
 
 def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
     """Header and arrays of a fitted mixture."""
-    p: Parameters = model.parameters_
     header = {
         "parameters": parameters_to_header(model),
-        "prior_variance": p.prior_variance if np.isfinite(p.prior_variance) else None,
-        "offset_variance": p.offset_variance,
         "log_likelihood": _finite(model.log_likelihood_),
         "objective": _finite(model.objective_),
         "converged": bool(model.converged_),
         "collapsed": bool(model.collapsed_),
-        "n_components": len(p.weights),
+        "n_components": len(model.weights_),
         "n_features": int(model.n_features_in_),
     }
     arrays: Arrays = {
-        "weights": p.weights,
-        "means": np.ascontiguousarray(p.means),
-        "variances": p.variances,
-        "column_effects": model.column_effects_,
+        "weights": model.parameters_.weights,
+        "means": model.means_,
         "history": np.asarray(model.history_),
     }
-    if p.mean_variances is not None:
-        arrays["mean_variances"] = np.ascontiguousarray(p.mean_variances)
+    arrays |= model._family.to_arrays(model.parameters_)
     if model.column_labels_ is not None:
         arrays["column_labels"] = model.column_labels_
     return header, arrays
@@ -83,26 +78,14 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
     """A fitted mixture from its header and arrays, whose shapes are checked."""
     model: Any = parameters_from_header(cls, header["parameters"])
     n_components, d = int(header["n_components"]), int(header["n_features"])
-    needed = {
-        "weights": (n_components,),
-        "means": (n_components, d),
-        "variances": (n_components,),
-        "column_effects": (d,),
-    }
-    _check_shapes(arrays, needed, {"mean_variances": (n_components, d), "column_labels": (d,)})
-    prior_variance = header["prior_variance"]
-    spread = arrays.get("mean_variances")
-    parameters = Parameters(
-        arrays["weights"],
-        np.asfortranarray(arrays["means"]),
-        arrays["variances"],
-        None if spread is None else np.asfortranarray(spread),
-        np.inf if prior_variance is None else float(prior_variance),
-        float(header["offset_variance"]),
-    )
-    log_likelihood, objective = (
+    require_arrays(arrays, {"weights": (n_components,)}, positive=True)
+    require_arrays(arrays, {"means": (n_components, d)})
+    labels = _labels(arrays, d)
+    family = family_of(checked(model).covariance_type)
+    parameters = family.from_arrays(arrays["weights"], arrays["means"], arrays)
+    objective, log_likelihood = (
         np.nan if header[name] is None else float(header[name])
-        for name in ("log_likelihood", "objective")
+        for name in ("objective", "log_likelihood")
     )
     fit = Fit(
         parameters,
@@ -112,9 +95,7 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
         bool(header["converged"]),
         collapsed=bool(header["collapsed"]),
     )
-    density = SphericalDensity(row_offsets=parameters.offset_variance > 0)
-    model._adopt(fit, density, d, arrays.get("column_labels"))
-    model.column_effects_ = arrays["column_effects"]
+    model._adopt(family, fit, labels)
     return model  # type: ignore[no-any-return]
 
 
@@ -150,8 +131,10 @@ def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M
     """Fitted clusters from their header and arrays, whose shapes are checked."""
     model: Any = parameters_from_header(cls, header["parameters"])
     n_clusters, d = int(header["n_clusters"]), int(header["n_features"])
-    shapes = {"centers": (n_clusters, d), "weights": (n_clusters,), "variances": (n_clusters,)}
-    _check_shapes(arrays, shapes, {"column_labels": (d,)})
+    require_arrays(arrays, {"centers": (n_clusters, d)})
+    shapes = {"weights": (n_clusters,), "variances": (n_clusters,)}
+    require_arrays(arrays, shapes, positive=True)
+    labels = _labels(arrays, d)
     model.cluster_centers_ = arrays["centers"]
     model._block_parameters = Parameters(
         arrays["weights"], np.asfortranarray(arrays["centers"]), arrays["variances"]
@@ -160,29 +143,15 @@ def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M
     model.history_ = arrays["history"].tolist()
     model.n_iter_ = len(model.history_) - 1
     model.n_features_in_, model._n_features_out = d, n_clusters
-    model.column_labels_ = arrays.get("column_labels")
+    model.column_labels_ = labels
     remember_names(model)
     return model  # type: ignore[no-any-return]
 
 
-def _check_shapes(
-    arrays: Arrays, needed: dict[str, tuple[int, ...]], optional: dict[str, tuple[int, ...]]
-) -> None:
-    """Refuse arrays that are missing, of another shape or not of finite numbers."""
-    for name, shape in needed.items() | optional.items():
-        if name not in arrays:
-            if name in needed:
-                raise ModelFileError(
-                    f"The model file lacks the array {name!r}. Save the model again."
-                )
-            continue
-        array = arrays[name]
-        if array.shape != shape:
-            raise ModelFileError(
-                f"The model file's array {name!r} has shape {array.shape}, not {shape}. "
-                "Save the model again."
-            )
-        if name != "column_labels" and (array.dtype.kind != "f" or not np.all(np.isfinite(array))):
-            raise ModelFileError(
-                f"The model file's array {name!r} must hold finite numbers. Save the model again."
-            )
+def _labels(arrays: Arrays, d: int) -> NDArray[Any] | None:
+    labels = arrays.get("column_labels")
+    if labels is not None and labels.shape != (d,):
+        raise ModelFileError(
+            f"The model file labels {labels.shape} columns, not {d}. Save the model again."
+        )
+    return labels

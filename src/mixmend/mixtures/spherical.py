@@ -267,12 +267,6 @@ def rounding_floor(observed: ObservedMatrix, row_offsets: bool = False) -> float
     return max(floor, _TINY)
 
 
-def n_parameters(parameters: Parameters, density: SphericalDensity) -> int:
-    """Free parameters: K d means, K variances, K - 1 weights (and tau)."""
-    n_components, d = parameters.means.shape
-    return int(n_components * d + n_components + n_components - 1) + density.row_offsets
-
-
 __all__ = [
     "Parameters",
     "Posterior",
@@ -281,7 +275,6 @@ __all__ = [
     "e_step",
     "log_prior",
     "m_step",
-    "n_parameters",
     "posterior",
     "rounding_floor",
     "row_bytes",

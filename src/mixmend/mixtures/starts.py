@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +17,7 @@ from mixmend.mixtures.spherical_e_step import (
     statistics_of,
     table,
 )
-
-InitParams = Literal["k-means++", "random"]
+from mixmend.observed.matrix import ObservedMatrix
 
 
 def pooled(block: Block, centre: Array) -> Parameters:
@@ -32,6 +29,31 @@ def pooled(block: Block, centre: Array) -> Parameters:
     return parameters._replace(variances=np.where(variance > 0, variance, 1.0))
 
 
+def grand_mean(obs: ObservedMatrix) -> float:
+    """Weighted mean of all observed cells."""
+    values = obs.by_row.values.astype(np.float64, copy=False)
+    if obs.row_weights is None:
+        return float(values.mean()) if len(values) else 0.0
+    return float(np.average(values, weights=np.repeat(obs.row_weights, obs.row_counts)))
+
+
+def column_means(obs: ObservedMatrix) -> Array:
+    """Mean of the observed values of each column; the grand mean where there is none."""
+    values = obs.by_row.values.astype(np.float64, copy=False)
+    grand = float(values.mean()) if len(values) else 0.0
+    sums = np.bincount(obs.by_row.indices, values - grand, obs.shape[1])
+    return np.asarray(grand + sums / np.maximum(obs.column_counts, 1))
+
+
+def column_scales(obs: ObservedMatrix) -> Array:
+    """Standard deviation of the observed values of each column; 1 where it is 0."""
+    columns = obs.by_row.indices
+    gaps = obs.by_row.values.astype(np.float64, copy=False) - column_means(obs)[columns]
+    squares = np.bincount(columns, gaps * gaps, obs.shape[1])
+    scales = np.sqrt(squares / np.maximum(obs.column_counts, 1))
+    return np.asarray(np.where(scales > 0, scales, 1.0))
+
+
 def random_responsibilities(n: int, n_components: int, rng: np.random.Generator) -> Array:
     """Uniform random responsibilities, each row summing to 1 (as scikit-learn's "random")."""
     weights = rng.random((n, n_components)) + 1e-12
@@ -39,13 +61,13 @@ def random_responsibilities(n: int, n_components: int, rng: np.random.Generator)
 
 
 def seeded_responsibilities(
-    block: Block, n_components: int, base: Parameters, rng: np.random.Generator
+    block: Block, base: Parameters, n_components: int, rng: np.random.Generator
 ) -> Array:
     """Rows given whole to the nearest of K rows that `seeded_rows` picks.
 
     Rows without any observed cell are shared among all components.
     """
-    _, owner = seeded_rows(block, n_components, base, rng)
+    _, owner = seeded_rows(block, base, n_components, rng)
     responsibilities = np.zeros((len(owner), n_components))
     responsibilities[np.arange(len(owner)), owner] = 1.0
     responsibilities[block.counts == 0] = 1.0 / n_components
@@ -53,7 +75,7 @@ def seeded_responsibilities(
 
 
 def seeded_rows(
-    block: Block, n_components: int, base: Parameters, rng: np.random.Generator
+    block: Block, base: Parameters, n_components: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pick K rows by k-means++ (Arthur & Vassilvitskii 2007) over observed cells.
 
