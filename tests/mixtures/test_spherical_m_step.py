@@ -14,9 +14,9 @@ from mixmend.mixtures.spherical import (
     SphericalDensity,
     e_step,
     m_step,
-    n_parameters,
     with_prior,
 )
+from mixmend.mixtures.spherical_family import SPHERICAL
 from spherical_cases import block_of, parameters, with_holes
 
 PRIORS = {
@@ -222,8 +222,8 @@ def test_starts_under_a_prior_get_posterior_variances(rng):
 
 @pytest.mark.parametrize(("row_offsets", "expected"), [(False, 3 * 4 + 3 + 2), (True, 18)])
 def test_free_parameters(rng, row_offsets, expected):
-    density = SphericalDensity(row_offsets=row_offsets)
-    assert n_parameters(parameters(rng, 3, 4), density) == expected
+    q = parameters(rng, 3, 4, row_offsets=row_offsets)
+    assert SPHERICAL.n_parameters(q) == expected
 
 
 @pytest.mark.parametrize("mean_prior", [False, True])
@@ -232,7 +232,7 @@ def test_packing_keeps_every_parameter(rng, mean_prior, row_offsets):
     density = SphericalDensity(row_offsets=row_offsets)
     q = parameters(rng, 3, 4, mean_prior, row_offsets)
     vector = density.pack(q)
-    free = n_parameters(q, density) + 1 + (13 if mean_prior else 0)  # all K weights, w and s
+    free = SPHERICAL.n_parameters(q) + 1 + (13 if mean_prior else 0)  # all K weights, w and s
     assert vector.shape == (free,)
     again = density.unpack(vector, parameters(rng, 3, 4, mean_prior, row_offsets))
     assert_parameters(again, q if row_offsets else q._replace(offset_variance=0.0), rtol=1e-13)
