@@ -26,6 +26,13 @@ def test_folds_give_every_model_its_errors(mixmend, ratings_file):
         assert entry["mean"]["mae"] <= entry["mean"]["rmse"]
 
 
+def test_k_means_is_measured_on_request(mixmend, ratings_file):
+    done = mixmend("evaluate", ratings_file, "--models", "kmeans", "-k", "1,2", "--json")
+    (entry,) = done.json["models"]
+    assert entry["model"] == "kmeans"
+    assert entry["mean"]["rmse"] < 0.6
+
+
 def test_a_test_file_gives_what_the_library_measures(mixmend, tmp_path, made_ratings):
     rows, columns, values = made_ratings
     cells = np.argwhere(~np.isnan(values))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mixmend.observed.matrix import ObservedMatrix
 
 _HOLDOUT = 0.1
+_STARTS = 8
 _ROWS_SHOWN = 5
 
 
@@ -50,7 +51,7 @@ def demo(
         with run.stage("making the ratings"):
             data = load_demo()
         obs = data.ratings
-        learned = learn(obs, Modelling(random_state=random_state), run, _HOLDOUT)
+        learned = learn(obs, Modelling(n_init=_STARTS, random_state=random_state), run, _HOLDOUT)
         with run.stage("comparing it with simple models"):
             parts = split_entries(obs, _HOLDOUT, random_state=random_state)
             comparison = _comparison(learned, *parts)
@@ -152,7 +153,7 @@ def _drawn(
         "how the number of components was chosen",
     )
     figures["trace.png"] = (
-        plots.plot_trace(model.histories_, title="EM from several starts").figure,
+        plots.plot_trace(model.histories_, title="EM from several starts", name="objective").figure,
         "the objective at each step of EM",
     )
     rows, columns, values = test.entries()

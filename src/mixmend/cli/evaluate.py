@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,17 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
-from mixmend.cli.learning import ChosenMixture
-from mixmend.cli.options import Json, Modelling, Prior, RatingsFile, Reading
+from mixmend.cli.learning import ChosenModel
+from mixmend.cli.options import Center, Json, Model, Modelling, Prior, RatingsFile, Reading, Select
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import session
+from mixmend.errors import EmptyEntityWarning
 
 if TYPE_CHECKING:
     from mixmend.evaluation import EvaluationTable
 
-MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
+USUAL_MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
+MODELS = (*USUAL_MODELS, "kmeans")
 
 COLUMNS = (
     show.Column("model", "model"),
@@ -44,7 +47,7 @@ def evaluate(
     modelling: Modelling,
     models: Annotated[
         str, typer.Option(metavar="NAME[,NAME…]", help=f"Which models: {', '.join(MODELS)}.")
-    ] = ",".join(MODELS),
+    ] = ",".join(USUAL_MODELS),
     folds: Annotated[
         int, typer.Option(min=2, max=255, help="Into how many folds the entries are divided.")
     ] = 5,
@@ -74,7 +77,9 @@ def evaluate(
         else:
             with run.stage(f"reading {test}"):
                 splits = align_labels(obs, reading.read(test))
-        with run.stage("evaluating"):
+        with run.stage("evaluating"), warnings.catch_warnings():
+            # what is empty in one fold is no fault of the data; the note below counts it
+            warnings.simplefilter("ignore", EmptyEntityWarning)
             table = evaluate_models(chosen, splits)
         if as_json:
             report = {
@@ -105,9 +110,13 @@ def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
     simple = {"biases": RowColumnBiases, "column-mean": ColumnMean, "global-mean": GlobalMean}
     if name in simple:
         return simple[name]
-    if name == "mixture-ml":
-        modelling = replace(modelling, prior=Prior.none)
-    return lambda: ChosenMixture(modelling)
+    changes: dict[str, dict[str, Any]] = {
+        "mixture": {"model": Model.mixture},
+        "mixture-ml": {"model": Model.mixture, "prior": Prior.none},
+        "kmeans": {"model": Model.kmeans, "center": Center.none, "select": Select.heldout},
+    }
+    options = replace(modelling, **changes[name])
+    return lambda: ChosenModel(options)
 
 
 def _rows(table: EvaluationTable) -> list[dict[str, Any]]:

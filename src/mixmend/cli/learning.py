@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mixmend.cli import show
-from mixmend.cli.options import Center, Modelling, Prior
+from mixmend.cli.options import Center, Model, Modelling, Prior, Select
 from mixmend.cli.session import Session
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
     from mixmend.completion.predictive import Predictive
     from mixmend.mixtures.estimator import GaussianMixture
+    from mixmend.mixtures.kmeans import KMeans
     from mixmend.observed.matrix import ObservedMatrix
 
 _LEVEL = 0.9
 _FEWEST_TO_CHECK = 20
+_HOLDOUT_TO_CHOOSE = 0.1
 
 CANDIDATE_COLUMNS = (
     show.Column("n_components", "K"),
@@ -39,7 +42,7 @@ class Learned:
 
     Attributes
     ----------
-    model : GaussianMixture
+    model : GaussianMixture or KMeans
         Fitted to all observed entries.
     candidates : list of dict
         What was tried.
@@ -51,7 +54,7 @@ class Learned:
         Errors on entries that neither choice nor fit had seen; None if not measured.
     """
 
-    model: GaussianMixture
+    model: GaussianMixture | KMeans
     candidates: list[dict[str, Any]]
     criterion: str
     chosen: int
@@ -60,17 +63,19 @@ class Learned:
     def report(self) -> dict[str, Any]:
         """Say all of it in plain values."""
         model = self.model
+        known = {
+            "n_components": getattr(model, "n_components", getattr(model, "n_clusters", None)),
+            "center": getattr(model, "center", None),
+            "log_likelihood": getattr(model, "log_likelihood_", None),
+            "inertia": getattr(model, "inertia_", None),
+            "converged": getattr(model, "converged_", None),
+            "n_iter": model.n_iter_,
+        }
         return {
             "criterion": self.criterion,
             "candidates": self.candidates,
             "chosen": self.candidates[self.chosen],
-            "model": {
-                "n_components": int(model.n_components),
-                "center": str(model.center),
-                "log_likelihood": float(model.log_likelihood_),
-                "converged": bool(model.converged_),
-                "n_iter": int(model.n_iter_),
-            },
+            "model": {"kind": type(model).__name__} | known,
             "heldout": self.check,
         }
 
@@ -88,8 +93,8 @@ class Learned:
         return [("model", model_label(self.model)), *(heldout_facts(self.check or {}))]
 
 
-class ChosenMixture:
-    """A mixture that is chosen anew for every training part it is given."""
+class ChosenModel:
+    """A model that is chosen anew for every training part it is given."""
 
     def __init__(self, options: Modelling) -> None:
         self.options = options
@@ -100,12 +105,14 @@ class ChosenMixture:
         return self
 
     def predictive(self, train: ObservedMatrix, rows: ArrayLike, columns: ArrayLike) -> Predictive:
-        """Predict as the chosen mixture does."""
+        """Predict as the chosen model does."""
         return self.model.predictive(train, rows, columns)
 
 
 def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
     """Choose among the candidates and fit the best to ``obs``; nothing is measured."""
+    if options.model is Model.kmeans:
+        return _chosen_kmeans(obs, options)
     counts = options.counts()
     if len(counts) == 1 and options.center is not Center.auto:
         return _fitted(obs, options, counts[0])
@@ -159,8 +166,13 @@ def learn(
         with run.stage("choosing and fitting the mixture", keep_what_is_done=keep):
             return choose(obs, options)
     train, test = split_entries(obs, holdout, random_state=options.random_state)
-    with run.stage("choosing the mixture"):
+    with run.stage("choosing the mixture"), warnings.catch_warnings():
+        # what a part of the data lacks, or a model that is not the last one, concerns nobody
+        warnings.simplefilter("ignore")
         learned = choose(train, options)
+    counts = options.counts()
+    if len(counts) > 1 and learned.candidates[learned.chosen]["n_components"] == counts[-1]:
+        run.note(f"the largest K tried, {counts[-1]}, was the best: see -k to try larger ones.")
     with run.stage("measuring it on held-out entries"):
         check = measured(learned.model, train, test)
     with run.stage("fitting it to all entries", keep_what_is_done=keep):
@@ -202,8 +214,10 @@ def heldout_facts(check: dict[str, Any]) -> Sequence[tuple[str, object]]:
     ]
 
 
-def model_label(model: GaussianMixture) -> str:
-    """Describe a mixture in a few words."""
+def model_label(model: GaussianMixture | KMeans) -> str:
+    """Describe a model in a few words."""
+    if not hasattr(model, "center"):
+        return f"K-means, {show.count(int(model.n_clusters), 'cluster')}"
     effects = {
         "none": "",
         "rows": ", with row offsets",
@@ -219,6 +233,7 @@ def _settings(options: Modelling) -> dict[str, Any]:
     return {
         "prior": None if options.prior is Prior.none else options.prior.value,
         "n_init": options.n_init,
+        "init_params": options.init.value,
         "max_iter": options.max_iter,
         "tol": options.tol,
     }
@@ -240,3 +255,40 @@ def _fitted(obs: ObservedMatrix, options: Modelling, n_components: int) -> Learn
         "seconds": time.perf_counter() - start,
     }
     return Learned(model, [only], "none", 0)
+
+
+def _chosen_kmeans(obs: ObservedMatrix, options: Modelling) -> Learned:
+    """Choose the number of clusters by the error on held-out entries."""
+    from mixmend.mixtures.kmeans import KMeans
+    from mixmend.observed.holdout import split_entries
+
+    settings: dict[str, Any] = {
+        "n_init": options.n_init,
+        "init": options.init.value,
+        "max_iter": options.max_iter,
+        "random_state": options.random_state,
+    }
+    counts = options.counts()
+    if len(counts) == 1:
+        model = KMeans(counts[0], **settings).fit(obs)
+        only = {"n_components": counts[0], "inertia": float(model.inertia_)}
+        return Learned(model, [only], "none", 0)
+    # another draw than the one that `learn` measures on
+    train, test = split_entries(obs, _HOLDOUT_TO_CHOOSE, random_state=options.random_state + 1)
+    candidates = []
+    for count in counts:
+        start = time.perf_counter()
+        errors = measured(KMeans(count, **settings).fit(train), train, test)
+        candidates.append(
+            {
+                "n_components": count,
+                "rmse": errors["rmse"],
+                "mae": errors["mae"],
+                "log_likelihood": errors["mean_log_likelihood"],
+                "coverage": errors["coverage"],
+                "seconds": time.perf_counter() - start,
+            }
+        )
+    best = min(range(len(counts)), key=lambda position: candidates[position]["rmse"])
+    model = KMeans(counts[best], **settings).fit(obs)
+    return Learned(model, candidates, Select.heldout.value, best)

@@ -34,6 +34,13 @@ class InputLayout(StrEnum):
     wide = "wide"
 
 
+class Model(StrEnum):
+    """Which kind of model to fit."""
+
+    mixture = "mixture"
+    kmeans = "kmeans"
+
+
 class Select(StrEnum):
     """By what the number of components is chosen."""
 
@@ -49,6 +56,13 @@ class Center(StrEnum):
     columns = "columns"
     rows = "rows"
     biases = "biases"
+
+
+class Init(StrEnum):
+    """Where fits start."""
+
+    kmeans = "k-means++"
+    random = "random"
 
 
 class Prior(StrEnum):
@@ -253,6 +267,13 @@ class ReadingForRows(Reading):
 class Modelling:
     """Which mixture to fit, and how."""
 
+    model: Annotated[
+        Model,
+        typer.Option(
+            help="A Gaussian mixture, or K-means (which knows no effects and no prior).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Model.mixture
     components: Annotated[
         str,
         typer.Option(
@@ -290,6 +311,10 @@ class Modelling:
         int,
         typer.Option(min=1, help="Starts of each fit; the best is kept.", rich_help_panel=_MODEL),
     ] = 3
+    init: Annotated[
+        Init,
+        typer.Option(help="Start from spread-out rows, or at random.", rich_help_panel=_MODEL),
+    ] = Init.kmeans
     max_iter: Annotated[
         int, typer.Option(min=1, help="Most EM steps of a start.", rich_help_panel=_MODEL)
     ] = 500
@@ -305,6 +330,11 @@ class Modelling:
 
     def __post_init__(self) -> None:
         self.counts()  # a mistake there shall come to light before any work is done
+        if self.model is Model.kmeans:
+            if self.select is Select.bic:
+                raise typer.BadParameter("K-means has no likelihood", param_hint="'--select bic'")
+            if self.center not in (Center.auto, Center.none):
+                raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
 
     def counts(self) -> list[int]:
         """Give the numbers of components asked for, increasing."""
