@@ -132,3 +132,26 @@ def test_column_sums_for_every_padding(K, extras, dtype):
     np.testing.assert_array_equal(s0[:, K:], 10.0)  # lanes beyond K carry no posterior
     np.testing.assert_array_equal(s0[5], 10.0)
     np.testing.assert_array_equal(s1[5], -10.0)
+
+
+# ------------------------------------------------------------------ shares of the work
+
+
+@pytest.mark.parametrize("kind", ["even", "popular first", "one holds all", "empty", "few"])
+def test_parts_cover_all_lines_once_and_hold_about_equal_work(rng, kind):
+    counts = {
+        "even": np.full(1000, 7),
+        "popular first": (3000 / np.arange(1, 1001)).astype(int),
+        "one holds all": np.where(np.arange(500) == 77, 100_000, 0),
+        "empty": np.zeros(300, int),
+        "few": np.array([5, 0, 3]),
+    }[kind]
+    before = 11  # the lines asked for need not be the first, nor their entries
+    pointers = np.concatenate([np.arange(before), before + np.cumsum([0, *counts])]).astype(int)
+    n = len(counts)
+    cuts = [kernels.line_of_share(pointers, before, n, part) for part in range(kernels.TASKS + 1)]
+    assert (cuts[0], cuts[-1]) == (0, n)
+    assert np.diff(cuts).min() >= 0
+    work = np.add.reduceat([*(counts + 1), 0], cuts[:-1]) * (np.diff(cuts) > 0)
+    assert work.sum() == (counts + 1).sum()
+    assert work.max() <= (counts + 1).sum() / kernels.TASKS + counts.max() + 1

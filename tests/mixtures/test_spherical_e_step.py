@@ -11,6 +11,7 @@ import pytest
 
 import oracles
 from mixmend.em.block import Block
+from mixmend.kernels import threads
 from mixmend.mixtures.spherical import SphericalDensity as Density
 from mixmend.mixtures.spherical import e_step, m_step, posterior, row_bytes, statistics_of
 from mixmend.observed.matrix import ObservedMatrix
@@ -189,6 +190,20 @@ def test_statistics_of_given_responsibilities(rng, mean_prior, weighted, dtype):
         assert_statistics(got, expected, dtype, NAMES[1:])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mean_prior", [False, True])
+def test_known_offsets_are_taken_out_first(rng, mean_prior, dtype):
+    X = with_holes(rng, 20, 5, 0.4, dtype, empty_rows=(3,))
+    weights = rng.gamma(1.0, 1.0, 20)
+    offsets = rng.normal(size=20)
+    post = rng.dirichlet(np.ones(3), 20)
+    q = parameters(rng, 3, 5, mean_prior, True, dtype)  # whose offset variance plays no part
+    expected = oracles.spherical_statistics(X.astype(float) - offsets[:, None], q, weights, post)
+    for tile_rows in (6, 20):
+        got = statistics_of(post, q, block_of(X, tile_rows, weights), offsets)
+        assert_statistics(got, expected, dtype, NAMES[1:])
+
+
 def test_given_responsibilities_make_the_textbook_m_step(rng):
     X = with_holes(rng, 20, 5, 0.3)
     post = rng.dirichlet(np.ones(2), 20)
@@ -215,13 +230,16 @@ def two_threads():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("tile_rows", [700, 2000])
-def test_bits_do_not_depend_on_the_number_of_threads(rng, two_threads, tile_rows, dtype):
+def test_bits_do_not_depend_on_the_number_of_threads(
+    rng, two_threads, monkeypatch, tile_rows, dtype
+):
+    monkeypatch.setattr(threads, "SMALL_WORK", 0)  # so that both threads do work
     X = with_holes(rng, 2000, 40, 0.6, dtype)
     q = parameters(rng, 5, 40, mean_prior=True, row_offsets=True, dtype=dtype)
     weights = rng.gamma(1.0, 1.0, 2000)
     results = []
-    for threads in (1, 2, 2, 1):
-        numba.set_num_threads(threads)
+    for n_threads in (1, 2, 2, 1):
+        numba.set_num_threads(n_threads)
         block = block_of(X, tile_rows, weights)
         got, rows = e_step(q, block), posterior(q, block)
         given = statistics_of(rows.responsibilities, q, block)
