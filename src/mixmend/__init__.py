@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mixmend.files.models import load, save
     from mixmend.files.ratings import read_ratings
     from mixmend.mixtures.estimator import GaussianMixture
+    from mixmend.mixtures.imputer import MixtureImputer
     from mixmend.mixtures.kmeans import KMeans
     from mixmend.mixtures.priors import SphericalPrior
     from mixmend.mixtures.selection import select_components
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "GaussianMixture": "mixmend.mixtures.estimator",
     "KMeans": "mixmend.mixtures.kmeans",
+    "MixtureImputer": "mixmend.mixtures.imputer",
     "ObservedMatrix": "mixmend.observed.matrix",
     "SphericalPrior": "mixmend.mixtures.priors",
     "fold_entries": "mixmend.observed.holdout",
@@ -40,6 +42,7 @@ _MODULES = ("datasets", "evaluation", "functional", "plots")
 __all__ = [
     "GaussianMixture",
     "KMeans",
+    "MixtureImputer",
     "ObservedMatrix",
     "SphericalPrior",
     "__version__",
