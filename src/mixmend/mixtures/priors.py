@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mixmend.errors import MixmendError
 
@@ -64,6 +64,66 @@ class SphericalPrior:
             raise MixmendError(
                 "variance_shape without variance_scale would pull every variance to 0. "
                 "Give variance_scale too, for example shape × the variance you expect."
+            )
+        if not 0 < self.weight_concentration < float("inf"):
+            raise MixmendError(
+                f"weight_concentration must be positive; got {self.weight_concentration!r}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class DiagonalPrior:
+    """Normal–inverse-gamma priors of a diagonal mixture, one for every column.
+
+    Given its variance, a component's mean of column i is N(c_i, v_ki / mean_strength)
+    around the column's mean c_i; the variance v_ki is inverse gamma. EM then finds the
+    joint mode. The defaults are those of Fraley & Raftery (2007): a hundredth of a row in
+    favour of the column mean, and three degrees of freedom at the column's variance shared
+    out among the components.
+
+    Parameters
+    ----------
+    mean_strength : float, default 0.01
+        How many rows the prior mean counts for; 0 is no prior on the means.
+    variance_shape : float, default 1.5
+        Shape a of the inverse-gamma prior, density proportional to v^(-a-1) exp(-b / v).
+        0 is no prior on the variances.
+    variance_scale : "columns" or float, default "columns"
+        b, in squared units of the data; "columns" takes, for each column,
+        ``variance_shape * (variance of the column) / (3 * K^(2 / d))``, so that the prior
+        follows whatever units the columns have.
+    weight_concentration : float, default 1
+        Dirichlet concentration of the weights. 1 is flat; below 1, components may be
+        emptied; above 1, weights are drawn towards equality.
+
+    Raises
+    ------
+    MixmendError
+        If a number is not finite or out of its range.
+
+    Examples
+    --------
+    >>> from mixmend.mixtures.priors import DiagonalPrior
+    >>> DiagonalPrior(variance_shape=2.0, variance_scale=0.5).mean_strength
+    0.01
+    """
+
+    mean_strength: float = 0.01
+    variance_shape: float = 1.5
+    variance_scale: Literal["columns"] | float = "columns"
+    weight_concentration: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("mean_strength", "variance_shape"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise MixmendError(f"{name} must be finite and not negative; got {value!r}.")
+        scale: Any = self.variance_scale
+        number = isinstance(scale, int | float) and 0 < scale < float("inf")
+        if not number and scale != "columns":
+            raise MixmendError(
+                f"variance_scale must be 'columns' or a positive number; "
+                f"got {self.variance_scale!r}."
             )
         if not 0 < self.weight_concentration < float("inf"):
             raise MixmendError(
