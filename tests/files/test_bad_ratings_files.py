@@ -387,6 +387,13 @@ def test_lines_are_counted_across_pieces(monkeypatch, packing):
     assert message_of(DataError, "F").startswith("F, line 5 and line 9: the pair (3, 3)")
 
 
+@pytest.mark.parametrize("block", range(16, 40))
+def test_line_ends_of_two_characters_are_one_wherever_pieces_end(monkeypatch, block):
+    monkeypatch.setattr(text_module, "BLOCK", block)
+    Path("F").write_bytes(b"user,item,rating\r\n" + b"1,1,5\r\n" * 9 + b"x\r\n")
+    assert message_of(FileFormatError, "F").startswith("F, line 11: 1 field where")
+
+
 # ---------------------------------------------------------------------- places
 
 

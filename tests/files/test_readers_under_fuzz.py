@@ -12,7 +12,7 @@ from mixmend.errors import MixmendError
 from mixmend.files import text as text_module
 from mixmend.files.describe import describe_file
 from mixmend.files.dialect import Dialect
-from mixmend.files.quick import cells_quickly, cut_quickly
+from mixmend.files.quick import _plainly_quoted, cells_quickly, cut_quickly
 from mixmend.files.ratings import read_pairs, read_ratings
 from mixmend.files.text import BLOCK, TextTable
 from mixmend.observed.matrix import ObservedMatrix
@@ -205,6 +205,35 @@ def test_ordinary_files_do_take_the_fast_way(folder, rows, separator):
 @pytest.mark.parametrize("text", ['"a",1,2\n"b",3,4\n', "a,1,\nb,,4\n", "\n\n1,2,3\n \n4,5,6\n"])
 def test_quoted_gappy_and_blank_lines_take_the_fast_way(text):
     assert cut_quickly(text.encode(), Dialect(",", 3, None), [0, 1, 2]) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3\n1,2\n1,2,3,4\n",  # as many separators as there should be
+        "1,2\n1,2,3,4\n",
+        "1,2,3\n,,\n1,2\n1,2,3,\n",
+        'a"b,1,2\nc"d,3,4\n',
+        '"a"b,1,2\n',
+        '"a,1,2\n',
+        '"a""b",1,2\n',
+        '"a\nb",1,2\n',
+        ' "a",1,2\n',
+    ],
+)
+def test_the_fast_way_keeps_off_what_is_odd(text):
+    assert cut_quickly(text.encode(), Dialect(",", 3, None), [0, 1]) is None
+    assert cells_quickly(text.encode(), Dialect(",", 3, None)) is None
+
+
+@pytest.mark.parametrize("text", ['a"b,1\n', '"a"b,1\n', '"a,1\n', '"a""b",1\n', '"a" ,1\n', 'a,"'])
+def test_quotes_that_are_not_plain(text):
+    assert not _plainly_quoted(text.encode(), b",")
+
+
+@pytest.mark.parametrize("text", ['"a",1\n', '1,"a,b"\n"c",""\n', '"a\nb",2\n', "a,b\n"])
+def test_quotes_that_are_plain(text):
+    assert _plainly_quoted(text.encode(), b",")
 
 
 @given(PLAIN, st.sampled_from(["first", "last", "mean"]))

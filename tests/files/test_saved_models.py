@@ -332,9 +332,18 @@ def test_compressed_members_are_refused(tmp_path):
         archive.writestr("header.json", b" " * 1_000_000)
     size = path.stat().st_size
     assert message_of(path) == (
-        f"The model file FILE is truncated or damaged (header.json claims 1000000 bytes in a file "
-        f"of {size}). {CURE}"
+        f"The model file FILE is truncated or damaged (its parts claim 1000000 bytes in a file of "
+        f"{size}). {CURE}"
     )
+
+
+def test_parts_that_claim_more_than_there_is_are_refused(tmp_path):
+    path = saved(tmp_path)
+    raw = bytearray(path.read_bytes())
+    entry = raw.index(b"PK\x01\x02", raw.index(b"PK\x01\x02") + 4)  # in the list at the end
+    raw[entry + 24 : entry + 28] = (10**9).to_bytes(4, "little")
+    path.write_bytes(raw)
+    assert "(its parts claim 1000" in message_of(path)
 
 
 def test_contents_that_make_no_model(tmp_path):

@@ -168,14 +168,12 @@ def _streamed(schema: dict[str, Any], pour: Callable[[pl.LazyFrame], None]) -> I
     """
     from polars.io.plugins import register_io_source
 
-    frames: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(_WAITING)
+    frames: queue.Queue[pl.DataFrame | None] = queue.Queue(_WAITING)
     ended = threading.Event()
     failures: list[BaseException] = []
 
     def source(columns: list[str] | None, *_: Any) -> Iterator[pl.DataFrame]:
         while (frame := frames.get()) is not None:
-            if isinstance(frame, BaseException):
-                raise frame
             yield frame if columns is None else frame.select(columns)
 
     def work() -> None:
@@ -186,7 +184,7 @@ def _streamed(schema: dict[str, Any], pour: Callable[[pl.LazyFrame], None]) -> I
         finally:
             ended.set()
 
-    def put(frame: pl.DataFrame | BaseException | None) -> None:
+    def put(frame: pl.DataFrame | None) -> None:
         while not ended.is_set():
             try:
                 return frames.put(frame, timeout=0.05)
@@ -202,13 +200,9 @@ def _streamed(schema: dict[str, Any], pour: Callable[[pl.LazyFrame], None]) -> I
         put(None)
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            put(_Abandoned())  # ends the writer, lest it wait for ever
+            put(None)  # lest the writer wait for ever; what it wrote is thrown away
             writer.join()
         raise error from None
     writer.join()
     if failures:
         raise failures[0]
-
-
-class _Abandoned(Exception):  # noqa: N818 -- a signal between the two threads
-    """Tells the writer that no more frames will come."""
