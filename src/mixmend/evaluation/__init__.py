@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from mixmend.evaluation.alignment import align_labels
     from mixmend.evaluation.baselines import ColumnMean, GlobalMean, RowColumnBiases
     from mixmend.evaluation.harness import evaluate_models
+    from mixmend.evaluation.imputation import evaluate_imputers
+    from mixmend.evaluation.imputation_table import (
+        CoverageCurves,
+        Failure,
+        ImputationResult,
+        ImputationTable,
+        Scenario,
+    )
+    from mixmend.evaluation.masking import MASKS, Masked, mask_mar, mask_mcar, mask_mnar
     from mixmend.evaluation.metrics import (
         calibration,
         interval_coverage,
@@ -22,31 +31,53 @@ if TYPE_CHECKING:
 # the baselines are scikit-learn estimators: metrics alone shall not pay for that import
 _HOMES = {
     "ColumnMean": "baselines",
+    "CoverageCurves": "imputation_table",
     "EvaluationTable": "table",
+    "Failure": "imputation_table",
     "FoldResult": "table",
     "GlobalMean": "baselines",
+    "ImputationResult": "imputation_table",
+    "ImputationTable": "imputation_table",
+    "MASKS": "masking",
+    "Masked": "masking",
     "RowColumnBiases": "baselines",
+    "Scenario": "imputation_table",
     "align_labels": "alignment",
     "calibration": "metrics",
+    "evaluate_imputers": "imputation",
     "evaluate_models": "harness",
     "interval_coverage": "metrics",
     "mae": "metrics",
+    "mask_mar": "masking",
+    "mask_mcar": "masking",
+    "mask_mnar": "masking",
     "mean_log_likelihood": "metrics",
     "rmse": "metrics",
     "sharpness": "metrics",
 }
 
 __all__ = [
+    "MASKS",
     "ColumnMean",
+    "CoverageCurves",
     "EvaluationTable",
+    "Failure",
     "FoldResult",
     "GlobalMean",
+    "ImputationResult",
+    "ImputationTable",
+    "Masked",
     "RowColumnBiases",
+    "Scenario",
     "align_labels",
     "calibration",
+    "evaluate_imputers",
     "evaluate_models",
     "interval_coverage",
     "mae",
+    "mask_mar",
+    "mask_mcar",
+    "mask_mnar",
     "mean_log_likelihood",
     "rmse",
     "sharpness",

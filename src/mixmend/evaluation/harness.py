@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,12 @@ from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
 Split: TypeAlias = tuple[ObservedMatrix, ObservedMatrix]
+
+_CALLS = {
+    "predictive": "predictive(train, rows, columns)",
+    "complete": "complete(train, return_std=True)",
+    "transform": "transform(train)",
+}
 
 
 def evaluate_models(
@@ -114,7 +120,7 @@ def _evaluated(
     name: str, model: Any, fold: int, pair: Split, level: float, chunk_size: int
 ) -> FoldResult:
     train, test = pair
-    estimator = _fresh(name, model)
+    estimator = fresh(name, model)
     start = time.perf_counter()
     estimator.fit(train)
     fit_seconds = time.perf_counter() - start
@@ -147,8 +153,23 @@ def _evaluated(
     )
 
 
-def _fresh(name: str, model: Any) -> Any:
-    """Make an unfitted estimator that belongs to nobody else."""
+def fresh(name: str, model: Any, verbs: Sequence[str] = ("predictive",)) -> Any:
+    """Make an unfitted estimator that belongs to nobody else.
+
+    Parameters
+    ----------
+    name : str
+        What the model is called, for messages.
+    model : estimator, class or function
+        An estimator is cloned; a class or function is called without arguments.
+    verbs : sequence of str, default ("predictive",)
+        Methods of which the estimator must offer one, besides ``fit``.
+
+    Raises
+    ------
+    MixmendError
+        If it does not.
+    """
     if isinstance(model, type) or (callable(model) and not hasattr(model, "fit")):
         estimator = model()
     elif hasattr(model, "get_params"):
@@ -157,12 +178,14 @@ def _fresh(name: str, model: Any) -> Any:
         estimator = clone(model)
     else:
         estimator = copy.deepcopy(model)
-    lacking = [verb for verb in ("fit", "predictive") if not hasattr(estimator, verb)]
+    lacking = [] if hasattr(estimator, "fit") else ["fit"]
+    if not any(hasattr(estimator, verb) for verb in verbs):
+        lacking.append(" or ".join(verbs))
     if lacking:
+        calls = " or ".join(_CALLS[verb] for verb in verbs)
         raise MixmendError(
             f"model {name!r} ({type(estimator).__name__}) has no method "
-            f"{' and no '.join(lacking)}; a model must offer fit(train) and "
-            "predictive(train, rows, columns)."
+            f"{' and no '.join(lacking)}; a model must offer fit(train) and {calls}."
         )
     return estimator
 

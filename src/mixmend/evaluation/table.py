@@ -219,6 +219,8 @@ def _plain(value: float | None) -> float | None:
 
 
 def _shown(metric: str, spread: Spread) -> str:
+    if math.isnan(spread.mean):  # not measured: a model that does not say how sure it is
+        return "–"
     factor, digits, unit = 1.0, 4, ""
     if metric == "coverage":
         factor, digits, unit = 100.0, 1, " %"
