@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from functools import partial
@@ -130,6 +131,32 @@ def test_completers_answer_with_their_distributions():
         summary = table.evaluation("data", "mcar", 0.3).summary(name)
         assert 0.8 < summary["coverage"].mean < 0.99
         assert np.isfinite(summary["mean_log_likelihood"].mean)
+
+
+def test_transformers_that_say_their_deviations_are_measured_by_them():
+    X = correlated()
+    imputer = mm.MixtureImputer(2, "spherical", random_state=0)
+    table = evaluate_imputers({"imputer": imputer, "mean": SimpleImputer()}, X, repeats=1)
+    values, hidden = mask_mcar(X, 0.3, random_state=seed_of_first_draw())
+    mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    train = (values - mean) / std
+    fitted = mm.MixtureImputer(2, "spherical", random_state=0).fit(train)
+    errors = (fitted.transform(train) - (X - mean) / std)[hidden]
+    spread = fitted.transform_std(train)[hidden]
+    (fold,) = table.evaluation("data", "mcar", 0.3).folds("imputer")
+    assert fold.coverage == np.mean(np.abs(errors) <= 1.6448536269514722 * spread)
+    assert fold.mean_log_likelihood == pytest.approx(stats.norm.logpdf(errors, 0, spread).mean())
+
+
+def seed_of_first_draw():
+    seeds = []
+
+    def mask(table, rate, random_state):
+        seeds.append(copy.deepcopy(random_state))
+        return mask_mcar(table, rate, random_state=random_state)
+
+    evaluate_imputers({"mean": SimpleImputer()}, correlated(), {"mcar": mask}, repeats=1)
+    return seeds[0]
 
 
 def test_calibration_feeds_the_plot():

@@ -56,7 +56,9 @@ def evaluate_imputers(
         are) or functions and classes that make one without arguments. Each must offer
         ``fit(X)`` and one of ``predictive(X, rows, columns)``,
         ``complete(X, return_std=True)`` and ``transform(X)``, which are tried in this
-        order. The first two say how sure they are; of the last only errors are measured.
+        order. The first two say how sure they are. Of the last only errors are measured,
+        unless there is ``transform_std(X)`` too (as `mixmend.MixtureImputer` has); standard
+        deviations are taken for those of normal distributions.
     data : table or mapping of str to table
         One table (array, data frame, ObservedMatrix) or several by name, each (n, d) and
         possibly with holes: only observed cells are hidden.
@@ -200,9 +202,13 @@ def _answer(estimator: Any, task: _Task) -> tuple[Predictive | None, Array]:
         return beliefs, predictive.mean(beliefs)
     if hasattr(estimator, "complete"):
         filled, std = (_cells(part, task) for part in estimator.complete(X, return_std=True))
-        sure = np.isfinite(filled).all() and np.isfinite(std).all()
-        return (predictive.gaussian(filled, std * std) if sure else None), filled
-    return None, _cells(estimator.transform(X), task)
+    else:
+        filled = _cells(estimator.transform(X), task)
+        if not hasattr(estimator, "transform_std"):
+            return None, filled
+        std = _cells(estimator.transform_std(task.train.copy()), task)
+    sure = np.isfinite(filled).all() and np.isfinite(std).all()
+    return (predictive.gaussian(filled, std * std) if sure else None), filled
 
 
 def _cells(filled: Any, task: _Task) -> Array:
