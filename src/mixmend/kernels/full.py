@@ -1,0 +1,383 @@
+"""E-step of Gaussian mixtures with full covariances, over rows laid out by pattern.
+
+A tile of rows (see `mixmend.mixtures.pattern_rows`) is worked on in two passes: residuals
+and distances for every component, Bayes' rule, and then the moments, while the residuals
+are still in the cache. Matrix products run along columns, row by row in registers; what
+depends on a row's pattern (inverses of small matrices) runs along components, because one
+pattern serves them all without a branch.
+
+With holes h and observed cells o, precision P and covariance C of a component, and z the
+residuals of the observed cells, a tile works either through the holes::
+
+    residuals of the holes  f = -inv(P_hh) P_ho z      distance = |W (z, f)|^2,  P = W' W
+    second moments          (z, f)(z, f)' + inv(P_hh) in the holes
+
+or, where fewer cells are observed than missing, through those::
+
+    w = inv(C_oo) z, 0 in the holes                    distance = w' z
+    second moments          C + C (w w' - inv(C_oo)) C
+
+so that the sums over rows are of the same kind, an outer product and a small matrix, and
+the products with C wait until all rows have been summed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import prange, uint64
+
+from mixmend.kernels.lanes import (
+    lane_residuals,
+    negated_inverse,
+    restricted_product,
+    times_symmetric,
+)
+from mixmend.kernels.products import add_outer, add_square_sums
+from mixmend.kernels.simd import add, exp_below, fma, load, mul, store, sub, zeros
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+NEGLIGIBLE = -60.0
+"""exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
+
+
+class Tables(NamedTuple):
+    """Parameters in the forms that the kernels read; K padded to whole vectors is Kp.
+
+    ``means`` (K, dp) and ``whiteners`` (K, dp, dp; line j, lane i holds W_ij) run along
+    columns; ``lane_means`` (d, Kp), ``precisions`` and ``covariances`` (d, d, Kp) along
+    components. ``terms`` (2, Kp) holds log weights and log determinants of the covariances.
+    """
+
+    means: Any
+    whiteners: Any
+    lane_means: Any
+    precisions: Any
+    covariances: Any
+    terms: Any
+
+
+class Sums(NamedTuple):
+    """Sums over rows, per task and kind of tile (through holes, through observed cells).
+
+    ``rows`` (tasks, kinds, K), ``first`` (tasks, kinds, K, dp), ``second`` (tasks, kinds,
+    K, dp, dp) and ``spread`` (tasks, kinds, d, d, Kp): lower triangles; the last is empty
+    where no cell is missing. ``log_likelihood`` (tasks,).
+    """
+
+    log_likelihood: Any
+    rows: Any
+    first: Any
+    second: Any
+    spread: Any
+
+
+class Rows(NamedTuple):
+    """What is given or wanted row by row; arrays without lines where it is not.
+
+    ``weights`` (n,) of the rows; ``shares`` (n, K), given responsibilities; ``log_joint``
+    (n, K), to be filled with log weight plus log density of the observed cells.
+    """
+
+    weights: Any
+    shares: Any
+    log_joint: Any
+
+
+class _Work(NamedTuple):
+    """One task's arrays for a tile."""
+
+    residuals: Any  # (K, rows, dp)
+    weighted: Any  # (rows, dp)
+    joint: Any  # (K, rows)
+    inverses: Any  # (store, Kp): lower triangles of -inverse, run after run
+    lane_residuals: Any  # (d, Kp)
+    lane_fill: Any  # (d, Kp)
+    lane_terms: Any  # (Kp,)
+    column: Any  # (d, Kp)
+
+
+# ------------------------------------------------------------------------------ a tile
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fill_run(tables: Any, layout: Any, run: int, row: int, at: int, lanes: Any, work: Any) -> Any:
+    """Residuals and pattern terms of one run of rows; returns where the next inverse goes.
+
+    ``row`` is the run's first row within the tile. ``joint`` gets everything but the
+    products' squares.
+    """
+    n_components = len(tables.means)
+    pattern = layout.run_patterns[run]
+    size = layout.sizes[pattern]
+    by_observed = layout.by_observed[pattern] == 1
+    few = layout.columns[pattern, :size]
+    rest = layout.columns[pattern, size:]
+    log_det = work.lane_terms
+    for k in range(len(log_det)):
+        log_det[k] = 0.0
+    if size > 0:
+        table = tables.covariances if by_observed else tables.precisions
+        negated_inverse(table, few, size, lanes, work.inverses, at, log_det, work.column)
+    n_seen = size if by_observed else len(rest)
+    for k in range(n_components):
+        if not by_observed:
+            log_det[k] += tables.terms[1, k]
+        log_det[k] = tables.terms[0, k] - 0.5 * (n_seen * LOG_2PI + log_det[k])
+    for u in layout.order[layout.run_starts[run] : layout.run_starts[run + 1]]:
+        x = layout.values[u]
+        for k in range(n_components):
+            work.joint[k, row] = log_det[k]
+            z, mean = work.residuals[k, row], tables.means[k]
+            for j in range(len(x)):
+                z[j] = 0.0 if by_observed else np.float64(x[j]) - mean[j]
+        if size > 0:
+            _fill_row(tables, x, (few, rest, by_observed, at), row, lanes, work)
+        row += 1
+    return at + size * (size + 1) // 2
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fill_row(tables: Any, x: Any, pattern: Any, row: int, lanes: Any, work: Any) -> None:
+    few, rest, by_observed, at = pattern
+    size = len(few)
+    residuals, fill = work.lane_residuals, work.lane_fill
+    if by_observed:
+        lane_residuals(x, few, tables.lane_means, lanes, residuals)
+        for i in range(size):
+            for k in range(len(tables.means)):
+                work.column[i, k] = residuals[few[i], k]
+    else:
+        lane_residuals(x, rest, tables.lane_means, lanes, residuals)
+        restricted_product(tables.precisions, few, rest, residuals, lanes, work.column)
+    times_symmetric(work.inverses, at, size, work.column, lanes, fill)
+    for k in range(len(tables.means)):
+        z = work.residuals[k, row]
+        if by_observed:
+            distance = 0.0
+            for i in range(size):
+                z[few[i]] = -fill[i, k]
+                distance -= fill[i, k] * work.column[i, k]
+            work.joint[k, row] -= 0.5 * distance
+        else:
+            for i in range(size):
+                z[few[i]] = fill[i, k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _subtract_distances(whiteners: Any, n_rows: int, shape: Any, work: Any, squares: Any) -> None:
+    """``joint[k, r] -= |W_k z_kr|^2 / 2`` for every component and row of a tile."""
+    rows, lanes = shape
+    n_components, width, _ = whiteners.shape
+    for k in range(n_components):
+        z, w = work.residuals[k].reshape(-1), whiteners[k].reshape(-1)
+        for r in range(0, n_rows, len(rows)):
+            for i in range(len(rows)):
+                squares[i] = 0.0
+            for i in range(0, width, len(lanes)):
+                add_square_sums(
+                    z,
+                    uint64(r * width),
+                    uint64(1),
+                    uint64(width),
+                    w,
+                    uint64(i),
+                    uint64(width),
+                    uint64(min(width, i + len(lanes))),
+                    squares,
+                    uint64(0),
+                    rows,
+                    lanes,
+                )
+            for i in range(min(len(rows), n_rows - r)):
+                work.joint[k, r + i] -= 0.5 * squares[i]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any) -> float:
+    """Turn log joint densities (K, rows) into weighted responsibilities; returns their sum.
+
+    That is the weighted sum of the rows' log densities. Rows beyond ``n_rows`` up to whole
+    vectors must hold finite numbers.
+    """
+    n_components, width = joint.shape
+    flat = joint.reshape(-1)
+    top = np.empty(len(lanes))
+    total = 0.0
+    for r in range(0, n_rows, len(lanes)):
+        for i in range(len(lanes)):
+            top[i] = joint[0, r + i]
+        for k in range(1, n_components):
+            for i in range(len(lanes)):
+                top[i] = max(top[i], joint[k, r + i])
+        largest = load(top, uint64(0), lanes)
+        evidence = zeros(flat, lanes)
+        for k in range(n_components):
+            here = uint64(k) * uint64(width) + uint64(r)
+            share = exp_below(sub(load(flat, here, lanes), largest), NEGLIGIBLE)
+            evidence = add(evidence, share)
+            store(flat, here, share)
+        sums = np.empty(len(lanes))
+        store(sums, uint64(0), evidence)
+        for i in range(len(lanes)):
+            weight = weights[r + i]
+            if r + i < n_rows:
+                total += weight * (top[i] + math.log(sums[i]))
+            sums[i] = weight / sums[i]
+        factor = load(sums, uint64(0), lanes)
+        for k in range(n_components):
+            here = uint64(k) * uint64(width) + uint64(r)
+            store(flat, here, mul(load(flat, here, lanes), factor))
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_moments(
+    n_rows: int, shape: Any, work: Any, rows_out: Any, first: Any, second: Any
+) -> None:
+    """Add a tile's sums of responsibilities, residuals and their outer products."""
+    rows, lanes = shape
+    n_components, width = first.shape
+    weighted = work.weighted.reshape(-1)
+    for k in range(n_components):
+        mass = 0.0
+        for r in range(n_rows):
+            mass += work.joint[k, r]
+        if mass == 0.0:  # no row of the tile belongs to this component
+            continue
+        rows_out[k] += mass
+        for r in range(n_rows):
+            share = work.joint[k, r]
+            for i in range(width):
+                moved = share * work.residuals[k, r, i]
+                work.weighted[r, i] = moved
+                first[k, i] += moved
+        z, out = work.residuals[k].reshape(-1), second[k].reshape(-1)
+        for i in range(0, width, len(rows)):
+            for j in range(0, i + len(rows), len(lanes)):
+                add_outer(
+                    weighted,
+                    uint64(i),
+                    uint64(width),
+                    uint64(1),
+                    z,
+                    uint64(j),
+                    uint64(width),
+                    uint64(n_rows),
+                    out,
+                    uint64(i * width + j),
+                    uint64(width),
+                    rows,
+                    lanes,
+                )
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_spread(layout: Any, first_run: int, end_run: int, lanes: Any, work: Any, out: Any) -> None:
+    """Add each run's inverse times its rows' responsibilities to the lower triangle of ``out``.
+
+    The inverses are stored with a minus sign, which is what tiles that work through observed
+    cells want; tiles that work through holes want it gone.
+    """
+    width = uint64(out.shape[2])
+    d = uint64(out.shape[1])
+    target, source, mass = out.reshape(-1), work.inverses.reshape(-1), work.lane_terms
+    row: Any = np.int64(0)  # a literal 0 would have every callee compiled twice
+    at: Any = np.int64(0)
+    for run in range(first_run, end_run):
+        pattern = layout.run_patterns[run]
+        sign = 1.0 if layout.by_observed[pattern] == 1 else -1.0
+        size = layout.sizes[pattern]
+        last = row + layout.run_starts[run + 1] - layout.run_starts[run]
+        for k in range(len(work.joint)):
+            mass[k] = 0.0
+            for r in range(row, last):
+                mass[k] += sign * work.joint[k, r]
+        row = last
+        for q in range(0, out.shape[2], len(lanes)):
+            lane = uint64(q)
+            factor = load(mass, lane, lanes)
+            line = uint64(at) * width + lane
+            for i in range(size):
+                base = uint64(layout.columns[pattern, i]) * d
+                for j in range(i + 1):
+                    here = (base + uint64(layout.columns[pattern, j])) * width + lane
+                    moved = fma(factor, load(source, line, lanes), load(target, here, lanes))
+                    store(target, here, moved)
+                    line += width
+        at += size * (size + 1) // 2
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
+    row_token, column_lanes, lanes, tile_lanes = tokens
+    shape = (row_token, column_lanes)
+    n_components, width = tables.means.shape
+    d, lane_width = tables.lane_means.shape
+    work = _Work(
+        np.zeros((n_components, layout.tile_rows, width)),
+        np.zeros((layout.tile_rows, width)),
+        np.zeros((n_components, layout.tile_rows)),
+        np.zeros((layout.store_size, lane_width)),
+        np.zeros((d, lane_width)),
+        np.zeros((d, lane_width)),
+        np.zeros(lane_width),
+        np.zeros((d, lane_width)),
+    )
+    weights = np.zeros(layout.tile_rows)
+    squares = np.zeros(len(row_token))
+    for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
+        first_run, end_run = layout.tile_runs[tile], layout.tile_runs[tile + 1]
+        start, end = layout.run_starts[first_run], layout.run_starts[end_run]
+        n_rows = end - start
+        kind = layout.by_observed[layout.run_patterns[first_run]]
+        row: Any = np.int64(0)  # a literal 0 would have every callee compiled twice
+        at: Any = np.int64(0)
+        for run in range(first_run, end_run):
+            at = _fill_run(tables, layout, run, row, at, lanes, work)
+            row += layout.run_starts[run + 1] - layout.run_starts[run]
+        if kind == 0:
+            _subtract_distances(tables.whiteners, n_rows, shape, work, squares)
+        for r in range(n_rows):
+            u = layout.order[start + r]
+            weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
+            for k in range(n_components):
+                if len(rows.log_joint) > 0:
+                    rows.log_joint[u, k] = work.joint[k, r]
+                if len(rows.shares) > 0:
+                    work.joint[k, r] = weights[r] * rows.shares[u, k]
+        for r in range(n_rows, len(weights)):
+            weights[r] = 0.0
+        if len(rows.shares) == 0:
+            sums.log_likelihood[task] += bayes(work.joint, n_rows, tile_lanes, weights)
+        if len(sums.second) > 0:
+            out = (sums.rows[task, kind], sums.first[task, kind], sums.second[task, kind])
+            _add_moments(n_rows, shape, work, out[0], out[1], out[2])
+            if at > 0:
+                _add_spread(layout, first_run, end_run, lanes, work, sums.spread[task, kind])
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+def e_step(
+    tables: Any,
+    layout: Any,
+    rows: Any,
+    sums: Any,
+    row_token: Any,
+    column_lanes: Any,
+    lanes: Any,
+    tile_lanes: Any,
+) -> None:
+    """Sums over all rows of a layout (see the module and `Sums`), task by task.
+
+    ``row_token`` and ``column_lanes`` are `mixmend.kernels.products.block_shape`'s tokens,
+    ``lanes`` is that of the vectors along components, ``tile_lanes`` along a tile's rows.
+    With given shares the log-likelihood is not added up.
+    """
+    for task in prange(len(layout.task_tiles) - 1):
+        tokens = (row_token, column_lanes, lanes, tile_lanes)
+        _work_on(tables, layout, rows, sums, tokens, np.int64(task))

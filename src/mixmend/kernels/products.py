@@ -1,0 +1,173 @@
+"""Small matrix products in vector registers, for kernels that run one per thread.
+
+A BLAS brings threads of its own, which a parallel loop over tiles of rows must not start,
+and has no product that is squared and summed before it is written. These intrinsics hold a
+block of ``rows × lanes`` sums in registers and give it to its use. How many rows and
+lanes travels in the types of the tokens (see `mixmend.kernels.simd`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils
+
+from mixmend.kernels.simd import LANES
+
+intrinsic: Any = extending.intrinsic
+
+
+def block_shape(d: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens of rows and lanes that fit this processor's registers for d columns."""
+    if d <= 4:
+        return LANES[4], LANES[4]
+    if not llvmlite.binding.get_host_cpu_features().get("avx512f", False):
+        return LANES[4], LANES[8]
+    return LANES[8], LANES[16 if -(-d // 8) % 2 == 0 else 8]
+
+
+def padded_columns(d: int) -> int:
+    """Columns rounded up to whole blocks."""
+    lanes = len(block_shape(d)[1])
+    return -(-d // lanes) * lanes
+
+
+def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = c.type
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{kind.count}f64"
+    )
+    return builder.call(function, [a, b, c])
+
+
+def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
+    undefined = ir.Constant(kind, ir.Undefined)
+    single = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(single, undefined, mask)
+
+
+def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _vector_at(builder: Any, data: Any, offset: Any, kind: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
+
+
+def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """``sum_t a[a_at + t a_step + r a_gap] * b[b_at + t b_step + lane]`` for each r."""
+    a_type, b_type = signature.args[0], signature.args[4]
+    rows, lanes = signature.args[-2].count, signature.args[-1].count
+    a, a_at, a_step, a_gap, b, b_at, b_step, count = args[:8]
+    left, right = _data(context, builder, a_type, a), _data(context, builder, b_type, b)
+    kind = ir.VectorType(ir.DoubleType(), lanes)
+    sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(rows)]
+    with cgutils.for_range(builder, count) as loop:
+        t = loop.index
+        at = builder.add(b_at, builder.mul(t, b_step))
+        line = builder.load(_vector_at(builder, right, at, kind), align=8)
+        at = builder.add(a_at, builder.mul(t, a_step))
+        for total in sums:
+            value = _splat(builder, builder.load(builder.gep(left, [at])), kind)
+            builder.store(_fma(builder, value, line, builder.load(total)), total)
+            at = builder.add(at, a_gap)
+    return [builder.load(total) for total in sums]
+
+
+def _arguments(a: Any, b: Any, out: Any, rows: Any, lanes: Any, n_places: int) -> Any:
+    place = types.uint64
+    return types.void(
+        a, place, place, place, b, place, place, place, out, *[place] * n_places, rows, lanes
+    )
+
+
+@intrinsic
+def add_outer(
+    typingctx: Any,
+    a: Any,
+    a_at: Any,
+    a_step: Any,
+    a_gap: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    count: Any,
+    out: Any,
+    out_at: Any,
+    out_step: Any,
+    rows: Any,
+    lanes: Any,
+) -> Any:
+    """``out[out_at + r out_step + lane] += sum_t a[a_at + t a_step + r a_gap] b[… + lane]``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = _data(context, builder, signature.args[8], args[8])
+        at = args[9]
+        for total in _outer_sums(context, builder, signature, args):
+            place = _vector_at(builder, data, at, total.type)
+            builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
+            at = builder.add(at, args[10])
+        return context.get_dummy_value()
+
+    return _arguments(a, b, out, rows, lanes, 2), codegen
+
+
+@intrinsic
+def add_square_sums(
+    typingctx: Any,
+    a: Any,
+    a_at: Any,
+    a_step: Any,
+    a_gap: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    count: Any,
+    out: Any,
+    out_at: Any,
+    rows: Any,
+    lanes: Any,
+) -> Any:
+    """``out[out_at + r] += sum_lane (sum_t a[…] b[…])^2``: a product, squared on the spot."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = _outer_sums(context, builder, signature, args)
+        squares = [_halved(builder, builder.fmul(s, s), len(sums)) for s in sums]
+        total = _lane_sums(builder, squares)
+        data = _data(context, builder, signature.args[8], args[8])
+        place = _vector_at(builder, data, args[9], total.type)
+        builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
+        return context.get_dummy_value()
+
+    return _arguments(a, b, out, rows, lanes, 1), codegen
+
+
+def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    return builder.shuffle_vector(a, b, mask)
+
+
+def _halved(builder: Any, vector: Any, width: int) -> Any:
+    """A vector folded upon itself until it has ``width`` lanes."""
+    while vector.type.count > width:
+        half = vector.type.count // 2
+        low = _shuffle(builder, vector, vector, list(range(half)))
+        high = _shuffle(builder, vector, vector, list(range(half, 2 * half)))
+        vector = builder.fadd(low, high)
+    return vector
+
+
+def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
+    """Sums over the lanes of n vectors of n lanes, as one vector: a tree of pair sums."""
+    while len(vectors) > 1:
+        count = vectors[0].type.count
+        even, odd = list(range(0, 2 * count, 2)), list(range(1, 2 * count, 2))
+        vectors = [
+            builder.fadd(_shuffle(builder, a, b, even), _shuffle(builder, a, b, odd))
+            for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+    return vectors[0]

@@ -1,0 +1,229 @@
+"""The E-step of mixtures with full covariances: from parameters to sums over rows.
+
+The kernels (`mixmend.kernels.full`) do the arithmetic; here parameters are brought into
+the forms that they read, and their sums into statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.special import logsumexp
+
+from mixmend.kernels import full as kernels
+from mixmend.kernels.products import block_shape, padded_columns
+from mixmend.kernels.simd import LANES
+from mixmend.kernels.threads import threads_for
+from mixmend.mixtures.pattern_rows import Layout, PatternBlock
+from mixmend.mixtures.spherical_e_step import Array, lane_count, padded
+
+
+class Parameters(NamedTuple):
+    """Parameters of a mixture with full covariances; K components, d columns.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (K,)
+        Mixing weights.
+    means : ndarray, shape (K, d)
+        Component means.
+    covariances : ndarray, shape (K, d, d)
+        Component covariances.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Expected sufficient statistics at some parameters, centred at those parameters' means.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Log-likelihood of the observed cells at the parameters of the E-step.
+    rows : ndarray, shape (K,)
+        Sums of the posterior over rows that observe anything.
+    first : ndarray, shape (K, d)
+        Sums of posterior × expected (x - mean).
+    second : ndarray, shape (K, d, d)
+        Sums of posterior × expected (x - mean)(x - mean)': the conditional covariances of
+        what is missing are part of it.
+    """
+
+    log_likelihood: float
+    rows: Array
+    first: Array
+    second: Array
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Statistics of both sets of rows, taken at the same parameters."""
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            self.rows + other.rows,
+            self.first + other.first,
+            self.second + other.second,
+        )
+
+
+class Posterior(NamedTuple):
+    """Responsibilities and log densities of rows.
+
+    Attributes
+    ----------
+    responsibilities : ndarray, shape (n, K)
+        Posterior probability of each component; the weights for an empty row.
+    log_joint : ndarray, shape (n, K)
+        log weight + log density of the observed cells under each component.
+    """
+
+    responsibilities: Array
+    log_joint: Array
+
+
+def whitener(covariance: Array) -> Array:
+    """The lower-triangular W with ``W' W = inv(covariance)``."""
+    factor = np.linalg.cholesky(covariance)
+    return np.asarray(lapack.dtrtri(factor, lower=1)[0])
+
+
+def lanes_of(matrices: Array) -> Array:
+    """(K, …) as (…, padded K), the components side by side; padding repeats the last."""
+    n_components = len(matrices)
+    spare = padded(n_components) - n_components
+    wide = np.concatenate([matrices, np.repeat(matrices[-1:], spare, axis=0)])
+    return np.ascontiguousarray(np.moveaxis(wide, 0, -1))
+
+
+def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
+    """Parameters in the forms that the kernels read (see `mixmend.kernels.full.Tables`)."""
+    n_components, d = parameters.means.shape
+    width = padded_columns(d)
+    means = np.zeros((n_components, width))
+    means[:, :d] = parameters.means
+    whiteners = np.zeros((n_components, width, width))
+    inverses = np.empty((n_components, d, d))
+    log_dets = np.empty(n_components)
+    for k, covariance in enumerate(parameters.covariances):
+        w = whitener(covariance)
+        whiteners[k, :d, :d] = w.T
+        inverses[k] = w.T @ w
+        log_dets[k] = -2.0 * np.log(np.diagonal(w)).sum()
+    with np.errstate(divide="ignore"):
+        terms = np.stack([np.log(parameters.weights), log_dets], axis=1)
+    nothing = np.zeros((d, d, padded(n_components)))
+    return kernels.Tables(
+        means,
+        whiteners,
+        lanes_of(parameters.means),
+        lanes_of(inverses) if layout.has_holes else nothing,
+        lanes_of(parameters.covariances) if layout.n_kinds == 2 else nothing,
+        lanes_of(terms),
+    )
+
+
+def _empty_sums(tables: kernels.Tables, layout: Layout, with_moments: bool) -> kernels.Sums:
+    n_components, width = tables.means.shape
+    d, lane_width = tables.lane_means.shape
+    n_tasks, kinds = len(layout.task_tiles) - 1, layout.n_kinds
+    moments = n_tasks if with_moments else 0
+    spread = moments if layout.has_holes else 0
+    return kernels.Sums(
+        np.zeros(n_tasks),
+        np.zeros((n_tasks, kinds, n_components)),
+        np.zeros((n_tasks, kinds, n_components, width)),
+        np.zeros((moments, kinds, n_components, width, width)),
+        np.zeros((spread, kinds, d, d, lane_width)),
+    )
+
+
+def _run(
+    tables: kernels.Tables, block: PatternBlock, rows: kernels.Rows, with_moments: bool
+) -> kernels.Sums:
+    layout = block.layout
+    sums = _empty_sums(tables, layout, with_moments)
+    n_components, d = len(tables.means), layout.values.shape[1]
+    lanes = LANES[lane_count(n_components)]
+    with threads_for(2 * len(layout.order) * n_components * d * d):
+        kernels.e_step(tables, layout, rows, sums, *block_shape(d), lanes, LANES[8])
+    return sums
+
+
+def _row_weights(block: PatternBlock) -> Array:
+    return np.zeros(0) if block.row_weights is None else block.row_weights
+
+
+def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
+    """Expected sufficient statistics of a block of rows."""
+    tables = tables_of(parameters, block.layout)
+    nobody = np.zeros((0, len(parameters.weights)))
+    sums = _run(tables, block, kernels.Rows(_row_weights(block), nobody, nobody), True)
+    return _statistics(parameters, sums, float(sums.log_likelihood.sum()))
+
+
+def statistics_of(shares: Array, parameters: Parameters, block: PatternBlock) -> Statistics:
+    """Statistics under given responsibilities (n, K): what an M-step alone needs.
+
+    What is missing is expected under ``parameters``. The log-likelihood of this is not
+    defined and given as NaN.
+    """
+    tables = tables_of(parameters, block.layout)
+    given = np.ascontiguousarray(shares)
+    rows = kernels.Rows(_row_weights(block), given, np.zeros((0, given.shape[1])))
+    return _statistics(parameters, _run(tables, block, rows, True), float("nan"))
+
+
+def posterior(parameters: Parameters, block: PatternBlock) -> Posterior:
+    """Responsibilities and log joint densities of every row of a block."""
+    tables = tables_of(parameters, block.layout)
+    n_components = len(parameters.weights)
+    log_joint = np.empty((block.observed.shape[0], n_components))
+    with np.errstate(divide="ignore"):
+        log_joint[:] = np.log(parameters.weights)  # all there is of a row without cells
+    rows = kernels.Rows(np.zeros(0), np.zeros((0, n_components)), log_joint)
+    _run(tables, block, rows, False)
+    log_densities = logsumexp(log_joint, axis=1, keepdims=True)
+    return Posterior(np.exp(log_joint - log_densities), log_joint)
+
+
+def _statistics(parameters: Parameters, sums: kernels.Sums, log_likelihood: float) -> Statistics:
+    """Tasks and kinds of tiles brought together (see `mixmend.kernels.full`)."""
+    d = parameters.means.shape[1]
+    rows, first = sums.rows.sum(axis=0), sums.first.sum(axis=0)[..., :d]
+    inner = _mirrored(sums.second.sum(axis=0)[..., :d, :d])
+    if len(sums.spread):
+        spread = np.moveaxis(sums.spread.sum(axis=0), -1, 1)[:, : len(parameters.weights)]
+        inner += _mirrored(spread)
+    moved, second = first[0], inner[0]
+    if len(rows) == 2:
+        covariances = parameters.covariances
+        moved = moved + np.einsum("kij,kj->ki", covariances, first[1])
+        second = second + rows[1][:, None, None] * covariances
+        second += covariances @ inner[1] @ covariances
+    return Statistics(log_likelihood, rows.sum(axis=0), moved, second)
+
+
+def _mirrored(lower: Array) -> Array:
+    """Symmetric matrices from their lower triangles; what is above them does not matter."""
+    strict = np.tril(lower, -1)
+    diagonal = np.einsum("...ii->...i", lower)
+    out = strict + np.swapaxes(strict, -1, -2)
+    np.einsum("...ii->...i", out)[...] = diagonal
+    return out
+
+
+__all__ = [
+    "Parameters",
+    "Posterior",
+    "Statistics",
+    "e_step",
+    "posterior",
+    "statistics_of",
+    "tables_of",
+    "whitener",
+]
