@@ -8,11 +8,18 @@ import threading
 import numpy as np
 import pytest
 
-from mixmend.em.engine import run
+from mixmend.em import engine
 from mixmend.mixtures.priors import SphericalPrior
 from mixmend.mixtures.spherical import SphericalDensity, with_prior
 from planted_densities import Contraction, a_block
 from spherical_cases import block_of, parameters, with_holes
+
+
+def run(*args, **options):
+    try:
+        return engine.run(*args, **options)
+    except KeyboardInterrupt:  # would end the session of the tests
+        pytest.fail("the run was lost")
 
 
 def assert_whole(fit, density):
@@ -60,7 +67,7 @@ def test_in_what_is_called_after_each_step(last):
 def test_before_anything_was_reached_there_is_nothing_to_return():
     density = Contraction(break_at=("e_step", 1))
     with pytest.raises(KeyboardInterrupt):
-        run(density, np.ones(2), [a_block()], tol=0, max_iter=50)
+        engine.run(density, np.ones(2), [a_block()], tol=0, max_iter=50)
 
 
 @pytest.mark.skipif(

@@ -142,6 +142,20 @@ def test_a_concentration_below_one_never_empties_every_component(rng, n, K):
     assert np.diff(fit.history).min() >= -1e-10 * abs(fit.objective)
 
 
+def test_emptying_a_component_does_not_lower_the_objective(rng):
+    # a light row far away, which nothing but the component that is emptied explains
+    X = np.concatenate([rng.normal(size=10), [1e3]])[:, None]
+    weights = np.append(np.ones(10), 0.1)
+    q = Parameters(np.array([0.9, 0.1]), np.array([[0.0], [1e3]]), np.ones(2))
+    density = SphericalDensity(
+        prior=SphericalPrior(None, weight_concentration=0.5), min_variance=0.5
+    )
+    got = one_step(X, q, density, weights)
+    assert got.weights[1] < 1e-200
+    fit = run(density, q, [block_of(X, row_weights=weights)], tol=0, max_iter=10)
+    assert np.diff(fit.history).min() >= -1e-10 * abs(fit.objective)
+
+
 def test_normal_prior_makes_the_means_those_of_conjugate_updating(rng):
     X = with_holes(rng, 10, 4, 0.4, empty_columns=(1,))
     v, s, centre = 1.7, 0.6, np.array([1.0, -2.0, 0.5, 4.0])
