@@ -275,14 +275,16 @@ def test_the_prior_step_is_the_maximum_of_its_objective(rng, family):
     statistics = density.e_step(start, block)
     best = density.m_step(statistics, start)
 
+    second = statistics.second.reshape(-1, 3, 3)  # a matrix for each covariance
+
     def expected(parameters):
         covariances = family.full_covariances(parameters)
         total = statistics.rows @ np.log(parameters.weights)
         for k in range(2):
             move = parameters.means[k] - start.means[k]
             cross = np.outer(move, statistics.first[k])
-            scatter = statistics.second[k] - cross - cross.T
-            scatter = scatter + statistics.rows[k] * np.outer(move, move)
+            scatter = statistics.rows[k] * np.outer(move, move) - cross - cross.T
+            scatter += second[k] if len(second) > k else 0.0
             total -= 0.5 * statistics.rows[k] * np.linalg.slogdet(covariances[k])[1]
             total -= 0.5 * np.trace(np.linalg.solve(covariances[k], scatter))
         zero = type(statistics)(0.0, statistics.rows, statistics.first, statistics.second)

@@ -124,7 +124,13 @@ class FullDensity:
 
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the objective where values have relative ``precision``."""
-        return rounding(statistics, parameters, self.floors, precision)
+        total = 0.0
+        for k, covariance in enumerate(parameters.covariances):
+            ulp = precision * np.abs(parameters.means[k])
+            slope = np.abs(statistics.first[k]) + statistics.rows[k] * ulp
+            moved = precision * np.abs(statistics.second[k]) + np.outer(ulp, slope)
+            total += rounding(moved, float(statistics.rows[k]), covariance, self.floors)
+        return total
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""
@@ -154,11 +160,15 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
     A component without any row and without a prior keeps its mean and covariance.
     """
     prior = density.prior
-    means, scatters = moved_means(statistics, parameters.means, prior)
+    means, move = moved_means(statistics, parameters.means, prior)
     counts = statistics.rows.copy()
+    cross = move[:, :, None] * statistics.first[:, None, :]
+    outer = move[:, :, None] * move[:, None, :]
+    scatters = statistics.second - cross - cross.swapaxes(1, 2) + counts[:, None, None] * outer
     if prior is not None:
         d = means.shape[1]
-        scatters = scatters + np.diag(prior.scale)
+        gaps = means - prior.centre
+        scatters += np.diag(prior.scale) + prior.strength * gaps[:, :, None] * gaps[:, None, :]
         counts += prior.degrees + d + 1.0 + (prior.strength > 0)
     floor = np.diag(density.floors)
     covariances = parameters.covariances.copy()
@@ -170,24 +180,16 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
 def moved_means(
     statistics: Statistics, means: Array, prior: PriorScales | None
 ) -> tuple[Array, Array]:
-    """The best means, (K, d), and the scatter matrices about them, (K, d, d).
+    """The best means, (K, d), and how far they are from the old ones.
 
-    With a prior on the means its quadratic form is part of the scatter. A component without
-    rows and prior keeps its mean.
+    A component without rows and prior keeps its mean.
     """
     rows, first = statistics.rows, statistics.first
     strength = 0.0 if prior is None else prior.strength
     pull = first if prior is None else first + strength * (prior.centre - means)
     mass = (rows + strength)[:, None]
     move = np.divide(pull, mass, out=np.zeros_like(first), where=mass > 0)
-    cross = move[:, :, None] * first[:, None, :]
-    outer = move[:, :, None] * move[:, None, :]
-    scatters = statistics.second - cross - cross.swapaxes(1, 2) + rows[:, None, None] * outer
-    moved = means + move
-    if prior is not None:
-        gap = moved - prior.centre
-        scatters = scatters + strength * gap[:, :, None] * gap[:, None, :]
-    return moved, scatters
+    return means + move, move
 
 
 def new_weights(rows: Array, prior: PriorScales | None) -> Array:
@@ -213,26 +215,18 @@ def log_prior(parameters: Parameters, prior: PriorScales | None) -> float:
     return total
 
 
-def rounding(
-    statistics: Statistics, parameters: Parameters, floors: Array, precision: float
-) -> float:
-    """How far rounding may move the objective where values have relative ``precision``.
+def rounding(moved: Array, rows: float, covariance: Array, floors: Array) -> float:
+    """How far the objective may be off where a component's scatter may be ``moved`` (d, d).
 
     Products are rounded relative to their size, and means where cells are compared with
-    them, which moves the objective along its slope and curvature there. What correlated
-    columns cancel is counted by its size before. A covariance that is held at the floor is
-    held there to the accuracy of eigenvalues beside the largest.
+    them; what correlated columns cancel is counted by its size before. A covariance that is
+    held at the floor is held there to the accuracy of eigenvalues beside the largest.
     """
-    total = 0.0
-    for k, covariance in enumerate(parameters.covariances):
-        w = whitener(covariance)
-        ulp = precision * np.abs(parameters.means[k])
-        slope = np.abs(statistics.first[k]) + statistics.rows[k] * ulp
-        moved = precision * np.abs(statistics.second[k]) + np.outer(ulp, slope)
-        total += float((np.abs(w.T @ w) * moved).sum())
-        if least_share(covariance, np.diag(floors)) < 1.001:
-            spread = float((np.diagonal(covariance) / floors).max())
-            total += float(statistics.rows[k]) * len(w) * spread * float(np.finfo(float).eps)
+    w = whitener(covariance)
+    total = float((np.abs(w.T @ w) * moved).sum())
+    if least_share(covariance, np.diag(floors)) < 1.001:
+        spread = float((np.diagonal(covariance) / floors).max())
+        total += rows * len(w) * spread * float(np.finfo(float).eps)
     return total
 
 

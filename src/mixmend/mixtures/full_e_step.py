@@ -51,7 +51,7 @@ class Statistics:
         Sums of the posterior over rows that observe anything.
     first : ndarray, shape (K, d)
         Sums of posterior × expected (x - mean).
-    second : ndarray, shape (K, d, d)
+    second : ndarray, shape (K, d, d), or (d, d) where summed over components
         Sums of posterior × expected (x - mean)(x - mean)': the conditional covariances of
         what is missing are part of it.
     """
@@ -195,10 +195,10 @@ def _statistics(parameters: Parameters, sums: kernels.Sums, log_likelihood: floa
     """Tasks and kinds of tiles brought together (see `mixmend.kernels.full`)."""
     d = parameters.means.shape[1]
     rows, first = sums.rows.sum(axis=0), sums.first.sum(axis=0)[..., :d]
-    inner = _mirrored(sums.second.sum(axis=0)[..., :d, :d])
+    inner = mirrored(sums.second.sum(axis=0)[..., :d, :d])
     if len(sums.spread):
         spread = np.moveaxis(sums.spread.sum(axis=0), -1, 1)[:, : len(parameters.weights)]
-        inner += _mirrored(spread)
+        inner += mirrored(spread)
     moved, second = first[0], inner[0]
     if len(rows) == 2:
         covariances = parameters.covariances
@@ -208,7 +208,7 @@ def _statistics(parameters: Parameters, sums: kernels.Sums, log_likelihood: floa
     return Statistics(log_likelihood, rows.sum(axis=0), moved, second)
 
 
-def _mirrored(lower: Array) -> Array:
+def mirrored(lower: Array) -> Array:
     """Symmetric matrices from their lower triangles; what is above them does not matter."""
     strict = np.tril(lower, -1)
     diagonal = np.einsum("...ii->...i", lower)
@@ -222,6 +222,7 @@ __all__ = [
     "Posterior",
     "Statistics",
     "e_step",
+    "mirrored",
     "posterior",
     "statistics_of",
     "tables_of",

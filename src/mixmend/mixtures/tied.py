@@ -8,12 +8,17 @@ Tables with holes are worked on as full covariances that happen to be equal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mixmend.em.block import Block
+from mixmend.kernels import full as kernels
+from mixmend.kernels import tied as tied_kernels
+from mixmend.kernels.products import block_shape, padded_columns
+from mixmend.kernels.simd import LANES
+from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import full_e_step
 from mixmend.mixtures.full import (
     SINGULAR_SHARE,
@@ -25,10 +30,13 @@ from mixmend.mixtures.full import (
 )
 from mixmend.mixtures.full_e_step import Statistics, whitener
 from mixmend.mixtures.matrices import floored, least_share, packed, unpacked
-from mixmend.mixtures.pattern_rows import patterned
+from mixmend.mixtures.pattern_rows import PatternBlock, patterned
 from mixmend.mixtures.spherical_e_step import Array
 
 _TINY = 1e-300
+
+
+_NO_WEIGHTS = np.zeros(0)
 
 
 class Parameters(NamedTuple):
@@ -56,6 +64,57 @@ def as_full(parameters: Parameters) -> full_e_step.Parameters:
     return full_e_step.Parameters(parameters.weights, parameters.means, covariances)
 
 
+# ------------------------------------------------------------------------------ E-step
+
+
+def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
+    """Expected sufficient statistics; second moments (d, d) are summed over the components."""
+    if block.layout.has_holes:
+        found = full_e_step.e_step(as_full(parameters), block)
+        return replace(found, second=found.second.sum(axis=0))
+    return _complete_e_step(parameters, block)
+
+
+def _complete_e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
+    layout, (n_components, d) = block.layout, parameters.means.shape
+    rows, lanes = block_shape(d)
+    width, step = padded_columns(d), max(len(rows), len(lanes))
+    height = -(-n_components // step) * step
+    centre = parameters.weights @ parameters.means
+    means, white_means = np.zeros((height, width)), np.zeros((height, width))
+    means[:n_components, :d] = parameters.means - centre
+    w = np.zeros((width, width))
+    w[:d, :d] = whitener(parameters.covariance)
+    white_means[:] = means @ w.T
+    log_scale = np.log(np.diagonal(w)[:d]).sum() - 0.5 * d * kernels.LOG_2PI
+    with np.errstate(divide="ignore"):
+        terms = np.log(parameters.weights) + log_scale
+    tables = tied_kernels.Tables(centre, means, w, white_means, terms)
+    n_tasks = len(layout.task_tiles) - 1
+    sums = tied_kernels.Sums(
+        np.zeros(n_tasks),
+        np.zeros((n_tasks, height)),
+        np.zeros((n_tasks, height, width)),
+        np.zeros((n_tasks, width, width)),
+        np.zeros((n_tasks, height, height)),
+    )
+    weights = _NO_WEIGHTS if block.row_weights is None else block.row_weights
+    with threads_for(2 * len(layout.order) * d * (d + 2 * n_components)):
+        tied_kernels.e_step(tables, layout, weights, sums, rows, lanes, LANES[8])
+    mass = sums.rows.sum(axis=0)[:n_components]
+    relative = means[:n_components, :d]
+    first = sums.first.sum(axis=0)[:n_components, :d] - mass[:, None] * relative
+    second = full_e_step.mirrored(sums.scatter.sum(axis=0)[:d, :d])
+    products = sums.products.sum(axis=0)
+    lower, upper = np.tril_indices(n_components, -1)
+    gaps = relative[lower] - relative[upper]
+    second += (gaps * products[lower, upper][:, None]).T @ gaps
+    return Statistics(float(sums.log_likelihood.sum()), mass, first, second)
+
+
+# ------------------------------------------------------------------------------ M-step
+
+
 @dataclass(frozen=True, slots=True)
 class TiedDensity:
     """The options of a mixture with tied covariances and the steps that EM takes with them.
@@ -75,21 +134,20 @@ class TiedDensity:
     reference: Array | None = None
 
     def e_step(self, parameters: Parameters, block: Block) -> Statistics:
-        """Expected sufficient statistics of a block of rows.
-
-        Second moments are needed summed over the components only.
-        """
-        return full_e_step.e_step(as_full(parameters), patterned(block))
+        """Expected sufficient statistics of a block of rows."""
+        return e_step(parameters, patterned(block))
 
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
         """The parameters under which the expected complete data are most probable."""
         prior = self.prior
-        means, scatters = moved_means(statistics, parameters.means, prior)
-        scatter = scatters.sum(axis=0)
+        means, move = moved_means(statistics, parameters.means, prior)
+        cross = move.T @ statistics.first
+        scatter = statistics.second - cross - cross.T + (move.T * statistics.rows) @ move
         count = float(statistics.rows.sum())
         if prior is not None:
             n_components, d = means.shape
-            scatter = scatter + np.diag(prior.scale)
+            gaps = means - prior.centre
+            scatter += np.diag(prior.scale) + prior.strength * gaps.T @ gaps
             count += prior.degrees + d + 1.0 + n_components * (prior.strength > 0)
         covariance = parameters.covariance
         if count > 0:
@@ -108,7 +166,10 @@ class TiedDensity:
 
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the objective where values have relative ``precision``."""
-        return rounding(statistics, as_full(parameters), self.floors, precision)
+        ulp = precision * np.abs(parameters.means)
+        slope = np.abs(statistics.first) + statistics.rows[:, None] * ulp
+        moved = precision * np.abs(statistics.second) + ulp.T @ slope
+        return rounding(moved, float(statistics.rows.sum()), parameters.covariance, self.floors)
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""

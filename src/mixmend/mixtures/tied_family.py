@@ -53,7 +53,8 @@ class TiedFamily:
     ) -> Parameters:
         """One M-step with the holes as the pooled fit expects them."""
         copies = full_family.copied(as_full(base), shares.shape[1])
-        statistics = full_e_step.statistics_of(shares, copies, block)
+        found = full_e_step.statistics_of(shares, copies, block)
+        statistics = replace(found, second=found.second.sum(axis=0))
         start = Parameters(copies.weights, copies.means, base.covariance)
         stepped = density.m_step(statistics, start)
         floor = full_family.START_SHARE * base.covariance
