@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,18 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.evaluate_table import Mechanism, evaluate_table
 from mixmend.cli.learning import ChosenModel
-from mixmend.cli.options import Center, Json, Model, Modelling, Prior, RatingsFile, Reading, Select
+from mixmend.cli.options import (
+    Center,
+    Json,
+    Model,
+    Modelling,
+    OptionalRatingsFile,
+    Prior,
+    Reading,
+    Select,
+)
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import session
 from mixmend.errors import EmptyEntityWarning
@@ -23,6 +34,13 @@ if TYPE_CHECKING:
 
 USUAL_MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
 MODELS = (*USUAL_MODELS, "kmeans")
+
+_TABLE = "Tables"
+_ONLY_TABLES = ("mechanism", "rate", "repeats")
+_ONLY_RATINGS = (
+    *("ratings", "folds", "test", "column_name", "value_name", "timestamp_name"),
+    *("input_layout", "duplicates"),
+)
 
 COLUMNS = (
     show.Column("model", "model"),
@@ -42,12 +60,18 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    ratings: RatingsFile,
+    context: typer.Context,
     reading: Reading,
     modelling: Modelling,
+    ratings: OptionalRatingsFile = None,
     models: Annotated[
-        str, typer.Option(metavar="NAME[,NAME…]", help=f"Which models: {', '.join(MODELS)}.")
-    ] = ",".join(USUAL_MODELS),
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME…]",
+            help=f"Which models: {', '.join(MODELS)}; with --table: mean, knn, "
+            "mixture-COVARIANCE. All of the usual ones unless said.",
+        ),
+    ] = None,
     folds: Annotated[
         int, typer.Option(min=2, max=255, help="Into how many folds the entries are divided.")
     ] = 5,
@@ -57,13 +81,56 @@ def evaluate(
             metavar="FILE", help="Held-out entries in a file of their own, instead of folds."
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table, one record a row, instead of RATINGS: hide some cells and fill them.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = None,
+    mechanism: Annotated[
+        Mechanism,
+        typer.Option(
+            help="What decides which cells are hidden: nothing (mcar), other columns (mar), the "
+            "cells themselves (mnar).",
+            rich_help_panel=_TABLE,
+        ),
+    ] = Mechanism.mcar,
+    rate: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0.001,
+            max=0.999,
+            help="Share of the observed cells to hide.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = 0.2,
+    repeats: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="How often to hide anew.", rich_help_panel=_TABLE),
+    ] = 5,
     as_json: Json = False,
 ) -> None:
     """Measure models on held-out entries of RATINGS: errors, likelihood, honesty, time.
 
     Everything that a mixture chooses (number of components, centring) it chooses inside
-    the training entries of each fold.
+    the training entries of each fold. With --table, cells of a table are hidden by a
+    mechanism, and imputers compared by what they fill in.
     """
+    if table is not None:
+        _refuse(context, _ONLY_RATINGS, "with --table")
+        if "prior" not in _given(context):  # on standardised columns it draws too hard
+            modelling = replace(modelling, prior=Prior.none)
+        with session() as run:
+            evaluate_table(
+                *(run, table, reading, modelling, models, mechanism, rate, repeats, as_json)
+            )
+        return
+    if ratings is None:
+        raise typer.BadParameter("give RATINGS, or a table by --table", param_hint="RATINGS")
+    _refuse(context, _ONLY_TABLES, "without --table")
     with session() as run:
         from mixmend.evaluation import align_labels, evaluate_models
         from mixmend.observed.holdout import fold_entries
@@ -80,20 +147,43 @@ def evaluate(
         with run.stage("evaluating"), warnings.catch_warnings():
             # what is empty in one fold is no fault of the data; the note below counts it
             warnings.simplefilter("ignore", EmptyEntityWarning)
-            table = evaluate_models(chosen, splits)
+            results = evaluate_models(chosen, splits)
         if as_json:
             report = {
                 "ratings": describe(ratings, obs),
                 "test": test,
-                **table.to_dict(),
+                **results.to_dict(),
             }
             show.as_json("evaluate", report, run)
             return
-        show.table(_rows(table), COLUMNS, title=describe_in_words(obs))
-        print(table.note())
+        show.table(rows_of(results), COLUMNS, title=describe_in_words(obs))
+        print(results.note())
 
 
-def _names(text: str) -> list[str]:
+def _given(context: typer.Context) -> dict[str, str]:
+    """Name the parameters that stand on the command line, and how they are spelled."""
+    spelled = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is not None and source.name == "COMMANDLINE":
+            option = parameter.param_type_name == "option"
+            spelled[str(parameter.name)] = parameter.opts[0] if option else "RATINGS"
+    return spelled
+
+
+def _refuse(context: typer.Context, parameters: tuple[str, ...], where: str) -> None:
+    """Complain of what was given where nothing would read it."""
+    given = _given(context)
+    for parameter in parameters:
+        if parameter in given:
+            raise typer.BadParameter(
+                f"has no meaning {where}; leave it out", param_hint=f"'{given[parameter]}'"
+            )
+
+
+def _names(text: str | None) -> list[str]:
+    if text is None:
+        return list(USUAL_MODELS)
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in MODELS]
     if unknown or not names:
@@ -119,11 +209,14 @@ def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
     return lambda: ChosenModel(options)
 
 
-def _rows(table: EvaluationTable) -> list[dict[str, Any]]:
+def rows_of(table: EvaluationTable) -> list[dict[str, Any]]:
+    """One row for each model: means over folds, and the standard error of the RMSE."""
     rows = []
     for name in table.models:
         summary = table.summary(name)
-        row: dict[str, Any] = {"model": name} | {key: s.mean for key, s in summary.items()}
+        row: dict[str, Any] = {"model": name} | {
+            key: None if math.isnan(s.mean) else s.mean for key, s in summary.items()
+        }
         row["rmse_error"] = summary["rmse"].standard_error
         rows.append(row)
     return rows

@@ -125,7 +125,7 @@ def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
         options.select.value,
         centers=centers if options.center is Center.auto else [options.center.value],
         random_state=options.random_state,
-        **_settings(options),
+        **common_settings(options),
     )
     chosen = next(
         position
@@ -228,7 +228,7 @@ def model_label(model: GaussianMixture | KMeans) -> str:
     return f"Gaussian mixture, {count}{effects[model.center]}"
 
 
-def _settings(options: Modelling) -> dict[str, Any]:
+def common_settings(options: Modelling) -> dict[str, Any]:
     """Give the options that every candidate has in common."""
     return {
         "prior": None if options.prior is Prior.none else options.prior.value,
@@ -247,7 +247,7 @@ def _fitted(obs: ObservedMatrix, options: Modelling, n_components: int) -> Learn
         "center": options.center.value,
         "random_state": options.random_state,
     }
-    model = GaussianMixture(n_components, **settings, **_settings(options)).fit(obs)
+    model = GaussianMixture(n_components, **settings, **common_settings(options)).fit(obs)
     only = {
         "n_components": n_components,
         "center": options.center.value,

@@ -72,15 +72,14 @@ class Prior(StrEnum):
     none = "none"
 
 
-RatingsFile: TypeAlias = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RATINGS",
-        help="The observed entries: CSV, TSV, '::', Parquet, Arrow, .mtx or a matrix as text, "
-        "also gzipped.",
-        show_default=False,
-    ),
-]
+_RATINGS = typer.Argument(
+    metavar="RATINGS",
+    help="The observed entries: CSV, TSV, '::', Parquet, Arrow, .mtx or a matrix as text, "
+    "also gzipped.",
+    show_default=False,
+)
+RatingsFile: TypeAlias = Annotated[Path, _RATINGS]
+OptionalRatingsFile: TypeAlias = Annotated[Path | None, _RATINGS]
 ModelFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A saved model (.mixmend).", show_default=False)
 ]
