@@ -132,11 +132,11 @@ def impute(
     prior: Annotated[
         Prior,
         typer.Option(
-            help="default: parameters drawn towards what all the data say. none: maximum "
-            "likelihood.",
+            help="default: covariances are kept from fitting a short table too closely (not with "
+            "spherical and factor). none: maximum likelihood.",
             rich_help_panel=_MODEL,
         ),
-    ] = Prior.none,
+    ] = Prior.default,
     min_variance: Annotated[
         float,
         typer.Option(
@@ -238,7 +238,7 @@ def impute(
             imputer = MixtureImputer(
                 components,
                 covariance.value,
-                prior=None if prior is Prior.none else prior.value,
+                prior=None if prior is Prior.none else "auto",
                 min_variance=min_variance,
                 n_init=n_init,
                 max_iter=max_iter,

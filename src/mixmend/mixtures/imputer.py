@@ -58,14 +58,15 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         several, see `impute_samples`.
     n_init : int, default 1
         Starts of EM, of which the best is kept; worth raising with several components.
-    prior : None, "default" or a prior, default None
-        As in `GaussianMixture`, for standardised columns.
+    prior : "auto", None, "default" or a prior, default "auto"
+        As in `GaussianMixture`, for standardised columns. "auto" is its weak "default" prior
+        for "diag", "tied" and "full", and None for others. Tables are often short
+        for the d^2 / 2 numbers of a covariance: maximum likelihood (None) then fills worse
+        and states deviations that are too small.
     min_variance : float, default 1e-6
         Floor of variances, in units of the columns' own variances.
-    max_iter : int, default 500
-        Most EM steps per start.
-    tol : float, default 1e-6
-        EM stops when the objective rises by at most this share of it.
+    max_iter, tol : int, default 500, and float, default 1e-6
+        When EM stops, as in `GaussianMixture`.
     random_state : int, Generator, RandomState or None, default None
         Makes starts and draws reproducible. With an int, every call draws the same.
     verbose : int, default 0
@@ -89,16 +90,11 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         What makes the columns of ``add_indicator``.
     n_iter_ : int
         EM steps of the best start.
-    n_features_in_, feature_names_in_
-        As everywhere in scikit-learn.
 
     Raises
     ------
     DataError
         If nothing is observed, or a column is empty and must not be.
-    ValueError
-        For data that are no table of finite numbers with holes.
-
     Warns
     -----
     EmptyEntityWarning
@@ -141,7 +137,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         keep_empty_features: bool | Literal["raise"] = False,
         sample_posterior: bool = False,
         n_init: int = 1,
-        prior: Any = None,
+        prior: Any = "auto",
         min_variance: float = 1e-6,
         max_iter: int = 500,
         tol: float = 1e-6,
@@ -250,16 +246,14 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.n_components,
             self.covariance_type,  # type: ignore[arg-type, unused-ignore]
             n_init=self.n_init,
-            prior=self.prior,
+            prior=_resolved(self.prior, self.covariance_type),
             min_variance=self.min_variance,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
             verbose=self.verbose,
         )
-        return mixture.fit(
-            rows[telling], sample_weight=None if weights is None else weights[telling]
-        )
+        return mixture.fit(rows[telling], None, None if weights is None else weights[telling])
 
     # ------------------------------------------------------------------ filling
 
@@ -330,7 +324,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         input_features : array-like of str, optional
-            Names of the columns given; by default those seen when fitted, or x0, x1, …
+            Names of the columns given; by default as when fitted, or x0, x1, …
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
@@ -389,6 +383,13 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.indicator_ is None:
             return filled
         return np.hstack([filled, self.indicator_.transform(values).astype(filled.dtype)])
+
+
+def _resolved(prior: Any, covariance_type: str) -> Any:
+    """What "auto" stands for; anything else is the mixture's to judge."""
+    if isinstance(prior, str) and prior == "auto":
+        return "default" if covariance_type in ("diag", "tied", "full") else None
+    return prior
 
 
 def _mark(missing_values: Any) -> float:
