@@ -95,6 +95,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ------
     DataError
         If nothing is observed, or a column is empty and must not be.
+
     Warns
     -----
     EmptyEntityWarning
@@ -332,8 +333,6 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return np.asarray(names[self.kept_], dtype=object)
         marks = self.indicator_.get_feature_names_out(names)
         return np.concatenate([names[self.kept_], marks])
-
-    # ------------------------------------------------------------------ cells
 
     def _cells(self, X: Any, reset: bool) -> NDArray[Any]:
         """Floats, NaN in the holes: a copy."""
