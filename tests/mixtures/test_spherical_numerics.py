@@ -9,8 +9,9 @@ import pytest
 
 import oracles
 from mixmend.em.engine import run
-from mixmend.errors import LikelihoodDecreasedWarning
+from mixmend.errors import DataError, LikelihoodDecreasedWarning
 from mixmend.mixtures.estimator import GaussianMixture
+from mixmend.mixtures.kmeans import KMeans
 from mixmend.mixtures.priors import SphericalPrior
 from mixmend.mixtures.spherical import (
     Parameters,
@@ -241,3 +242,45 @@ def test_components_that_collapse_onto_points_raise_no_false_alarm(seed, center)
     assert model.collapsed_ == (model.covariances_.min() < 1e-4)
     assert np.isfinite(model.history_).all()
     assert min(np.diff(model.history_)) >= -1e-2 * abs(model.history_[-1])
+
+
+# ------------------------------------------------------------------ beyond the range
+
+
+@pytest.mark.parametrize("make", [GaussianMixture, KMeans])
+@pytest.mark.parametrize(
+    ("scale", "dtype", "fault", "cure"),
+    [
+        (1e200, np.float64, "large (the largest is 3e+200)", "divided by 1e+200"),
+        (1e-180, np.float64, "small (the largest is 3e-180)", "multiplied by 1e+180"),
+        (1e25, np.float32, "large (the largest is 3e+25)", "divided by 1e+25, or as float64"),
+        (1e-20, np.float32, "small (the largest is 3e-20)", "multiplied by 1e+20, or as float64"),
+    ],
+)
+def test_values_whose_squares_leave_the_range_are_refused(make, scale, dtype, fault, cure):
+    X = (np.array([[1.0, 2.0], [-3.0, 0.5], [2.5, np.nan]]) * scale).astype(dtype)
+    with pytest.raises(DataError) as caught:
+        make(2).fit(X)
+    assert str(caught.value) == (
+        f"The values are too {fault}: their squares leave the range of {np.dtype(dtype)}. "
+        f"Give them in another unit, for example {cure}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [(2e147, np.float64), (1e-144, np.float64), (3e16, np.float32), (1e-15, np.float32)],
+)
+def test_values_just_within_the_range_are_fitted_like_any_others(rng, scale, dtype):
+    X = rng.choice([-1.0, 1.0], (60, 1)) + rng.normal(0, 0.3, (60, 4))
+    X[:, 1:][rng.random((60, 3)) < 0.3] = np.nan
+    unit = GaussianMixture(2, random_state=0, n_init=2).fit(X)
+    scaled = GaussianMixture(2, random_state=0, n_init=2).fit((X * scale).astype(dtype))
+    relative = 1e-6 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(scaled.weights_, unit.weights_, rtol=relative)
+    np.testing.assert_allclose(scaled.covariances_ / scale**2, unit.covariances_, rtol=relative)
+    assert scaled.converged_
+
+
+def test_all_zeros_have_squares(rng):
+    assert GaussianMixture(1).fit(np.zeros((5, 2))).means_.tolist() == [[0.0, 0.0]]

@@ -174,6 +174,24 @@ def require_rows(name: str, wanted: int, obs: ObservedMatrix) -> None:
         raise DataError(
             "All row weights are zero where a cell is observed: nothing is left to fit."
         )
+    _require_squares(obs)
+
+
+def _require_squares(obs: ObservedMatrix) -> None:
+    """Refuse values whose squares overflow, or are all lost to underflow."""
+    values = obs.by_row.values
+    single = values.dtype == np.float32
+    least, most = (1e-15, 1e17) if single else (1e-145, 1e148)
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    if largest == 0.0 or least <= largest <= most:
+        return
+    fault, cure = ("large", "divided") if largest > most else ("small", "multiplied")
+    power = 10.0 ** abs(np.floor(np.log10(largest)))
+    raise DataError(
+        f"The values are too {fault} (the largest is {largest:.3g}): their squares leave the "
+        f"range of {values.dtype}. Give them in another unit, for example {cure} by "
+        f"{power:.0e}{', or as float64' if single else ''}."
+    )
 
 
 def warn_of_empty(obs: ObservedMatrix, category: type[Warning], stacklevel: int) -> None:
