@@ -232,6 +232,12 @@ NUMBERS = "".join(f"{n},{n}.5\n" for n in range(20))
         ),
         ("a,b\n", FileFormatError, "t.csv has no rows. Give a table with at least one."),
         (
+            "1\n\n3\n",
+            FileFormatError,
+            "t.csv has only one column (separator: comma): there is nothing to fill its holes "
+            "from. Name the right separator (--separator), or add columns.",
+        ),
+        (
             "a,b\n1,2,3\n",
             FileFormatError,
             "t.csv, line 2: 3 fields where the header has 2 (separator: comma). "

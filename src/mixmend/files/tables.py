@@ -107,6 +107,12 @@ def read_table(
     table = open_table(source, encoding, separator, header)
     if header is None and isinstance(table, TextTable) and _starts_with_names(table):
         table = open_table(source, encoding, separator, True)
+    if isinstance(table, TextTable) and table.n_columns == 1:  # an empty line would be no row
+        raise FileFormatError(
+            f"{table.shown} has only one column (separator: {table.dialect.spoken}): there is "
+            "nothing to fill its holes from. Name the right separator (--separator), or add "
+            "columns."
+        )
     names = table.names or [f"column_{j + 1}" for j in range(table.n_columns)]
     _refuse_repeated(table, names)
     absent = [name for name in leave if name not in names]
