@@ -1,6 +1,6 @@
 """What a user waits for: import, --help, and the first fit with nothing compiled yet.
 
-    python benchmarks/bench_startup.py
+python benchmarks/bench_startup.py
 """
 
 from __future__ import annotations
