@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from mixmend.kernels.lanes import (
+    buffers_for,
     lane_residuals,
     negated_inverse,
     restricted_product,
@@ -60,63 +61,72 @@ def conditional_cells(
     holes). ``out`` is (2, cells, K): means and variances; those of an observed cell are its
     value and 0.
     """
+    for part in prange(_PARTS):
+        begin, end = part * len(rows) // _PARTS, (part + 1) * len(rows) // _PARTS
+        _condition(tables, values, rows, (begin, end), pointers, columns, lanes, out)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _condition(
+    tables: Any,
+    values: Any,
+    rows: Any,
+    lines: Any,
+    pointers: Any,
+    columns: Any,
+    lanes: Any,
+    out: Any,
+) -> None:
     d, width = tables.means.shape
     n_components = out.shape[2]
-    for part in prange(_PARTS):
-        few, rest = np.empty(d, np.int64), np.empty(d, np.int64)
-        place = np.empty(d, np.int64)
-        inverse = np.empty((0, width))
-        residuals, column, solved = (
-            np.zeros((d, width)),
-            np.zeros((d, width)),
-            np.zeros((d, width)),
-        )
-        log_det = np.zeros(width)
-        for line in range(part * len(rows) // _PARTS, (part + 1) * len(rows) // _PARTS):
-            x = values[rows[line]]
-            size, by_observed = _split_columns(x, few, rest)
-            if len(inverse) < size * (size + 1) // 2:
-                inverse = np.empty((size * (size + 1) // 2, width))
+    means = tables.means.reshape(-1)
+    precisions, covariances = tables.precisions.reshape(-1), tables.covariances.reshape(-1)
+    few, rest = np.empty(d, np.int64), np.empty(d, np.int64)
+    place = np.empty(d, np.int64)
+    most = (d // 2) * (d // 2 + 1) // 2
+    work = buffers_for(most, d, width)
+    inverse, residuals, column, solved = work
+    log_det = np.zeros(width)
+    for line in range(lines[0], lines[1]):
+        u = rows[line]
+        size, by_observed = _split_columns(values[u], few, rest)
+        for i in range(size):
+            place[few[i]] = i
+        table = covariances if by_observed else precisions
+        negated_inverse(table, d, few, size, lanes, 0, log_det, work)
+        if by_observed:
+            lane_residuals(values, u, few[:size], means, width, lanes, residuals)
             for i in range(size):
-                place[few[i]] = i
-            seen = few[:size] if by_observed else rest[: d - size]
-            table = tables.covariances if by_observed else tables.precisions
-            negated_inverse(table, few, size, lanes, inverse, 0, log_det, column)
-            lane_residuals(x, seen, tables.means, lanes, residuals)
-            if by_observed:
+                for k in range(width):
+                    column[i * width + k] = residuals[few[i] * width + k]
+        else:
+            seen = rest[: d - size]
+            lane_residuals(values, u, seen, means, width, lanes, residuals)
+            restricted_product(table, d, few[:size], seen, residuals, width, lanes, column)
+        times_symmetric(inverse, 0, size, column, width, lanes, solved)
+        for cell in range(pointers[line], pointers[line + 1]):
+            j = columns[cell]
+            if not math.isnan(values[u, j]):
+                for k in range(n_components):
+                    out[0, cell, k] = values[u, j]
+                    out[1, cell, k] = 0.0
+            elif by_observed:
                 for i in range(size):
-                    for k in range(n_components):
-                        column[i, k] = residuals[few[i], k]
-            else:
-                restricted_product(table, few[:size], seen, residuals, lanes, column)
-            times_symmetric(inverse, 0, size, column, lanes, solved)
-            for cell in range(pointers[line], pointers[line + 1]):
-                j = columns[cell]
-                if not math.isnan(x[j]):
-                    for k in range(n_components):
-                        out[0, cell, k] = x[j]
-                        out[1, cell, k] = 0.0
-                elif by_observed:
+                    for k in range(width):
+                        column[i * width + k] = table[(j * d + few[i]) * width + k]
+                times_symmetric(inverse, 0, size, column, width, lanes, residuals)
+                for k in range(n_components):
+                    mean, variance = tables.means[j, k], tables.covariances[j, j, k]
                     for i in range(size):
-                        for k in range(n_components):
-                            column[i, k] = table[j, few[i], k]
-                            residuals[i, k] = column[i, k]
-                    for k in range(n_components):
-                        mean = tables.means[j, k]
-                        for i in range(size):
-                            mean -= column[i, k] * solved[i, k]
-                        out[0, cell, k] = mean
-                    times_symmetric(inverse, 0, size, column, lanes, residuals)
-                    for k in range(n_components):
-                        variance = table[j, j, k]
-                        for i in range(size):
-                            variance += column[i, k] * residuals[i, k]
-                        out[1, cell, k] = max(variance, 0.0)
-                else:
-                    i = place[j]
-                    for k in range(n_components):
-                        out[0, cell, k] = tables.means[j, k] + solved[i, k]
-                        out[1, cell, k] = -inverse[i * (i + 1) // 2 + i, k]
+                        mean -= column[i * width + k] * solved[i * width + k]
+                        variance += column[i * width + k] * residuals[i * width + k]
+                    out[0, cell, k] = mean
+                    out[1, cell, k] = max(variance, 0.0)
+            else:
+                i = place[j]
+                for k in range(n_components):
+                    out[0, cell, k] = tables.means[j, k] + solved[i * width + k]
+                    out[1, cell, k] = -inverse[(i * (i + 1) // 2 + i) * width + k]
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")

@@ -31,6 +31,7 @@ import numpy as np
 from numba import prange, uint64
 
 from mixmend.kernels.lanes import (
+    buffers_for,
     lane_residuals,
     negated_inverse,
     restricted_product,
@@ -50,7 +51,7 @@ class Tables(NamedTuple):
 
     ``means`` (K, dp) and ``whiteners`` (K, dp, dp; line j, lane i holds W_ij) run along
     columns; ``lane_means`` (d, Kp), ``precisions`` and ``covariances`` (d, d, Kp) along
-    components. ``terms`` (2, Kp) holds log weights and log determinants of the covariances.
+    components, flat. ``terms`` (2, Kp) holds log weights and log determinants of the covariances.
     """
 
     means: Any
@@ -94,11 +95,8 @@ class _Work(NamedTuple):
     residuals: Any  # (K, rows, dp)
     weighted: Any  # (rows, dp)
     joint: Any  # (K, rows)
-    inverses: Any  # (store, Kp): lower triangles of -inverse, run after run
-    lane_residuals: Any  # (d, Kp)
-    lane_fill: Any  # (d, Kp)
+    lanes: Any  # Buffers: triangles of -inverse, run after run, and lines for a row
     lane_terms: Any  # (Kp,)
-    column: Any  # (d, Kp)
 
 
 # ------------------------------------------------------------------------------ a tile
@@ -117,55 +115,64 @@ def _fill_run(tables: Any, layout: Any, run: int, row: int, at: int, lanes: Any,
     by_observed = layout.by_observed[pattern] == 1
     few = layout.columns[pattern, :size]
     rest = layout.columns[pattern, size:]
+    # arrays are indexed, not sliced, where it happens often: a slice counts its references
+    values, order, first = layout.values, layout.order, layout.run_starts[run]
+    means, residuals, joint = tables.means, work.residuals, work.joint
     log_det = work.lane_terms
     for k in range(len(log_det)):
         log_det[k] = 0.0
     if size > 0:
         table = tables.covariances if by_observed else tables.precisions
-        negated_inverse(table, few, size, lanes, work.inverses, at, log_det, work.column)
+        negated_inverse(table, values.shape[1], few, size, lanes, at, log_det, work.lanes)
     n_seen = size if by_observed else len(rest)
     for k in range(n_components):
         if not by_observed:
             log_det[k] += tables.terms[1, k]
         log_det[k] = tables.terms[0, k] - 0.5 * (n_seen * LOG_2PI + log_det[k])
-    for u in layout.order[layout.run_starts[run] : layout.run_starts[run + 1]]:
-        x = layout.values[u]
+    count = layout.run_starts[run + 1] - first
+    for i in range(count):
+        u = order[first + i]
         for k in range(n_components):
-            work.joint[k, row] = log_det[k]
-            z, mean = work.residuals[k, row], tables.means[k]
-            for j in range(len(x)):
-                z[j] = 0.0 if by_observed else np.float64(x[j]) - mean[j]
-        if size > 0:
-            _fill_row(tables, x, (few, rest, by_observed, at), row, lanes, work)
-        row += 1
+            joint[k, row + i] = log_det[k]
+            for j in range(values.shape[1]):
+                gap = np.float64(values[u, j]) - means[k, j]
+                residuals[k, row + i, j] = 0.0 if by_observed else gap
+    if size > 0:
+        rows = (first, count, row)
+        _fill_holes(tables, layout, (few, rest, by_observed, at), rows, lanes, work)
     return at + size * (size + 1) // 2
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fill_row(tables: Any, x: Any, pattern: Any, row: int, lanes: Any, work: Any) -> None:
+def _fill_holes(tables: Any, layout: Any, pattern: Any, rows: Any, lanes: Any, work: Any) -> None:
+    """Residuals of a run's holes, or all that its observed cells make of it (see the module)."""
     few, rest, by_observed, at = pattern
-    size = len(few)
-    residuals, fill = work.lane_residuals, work.lane_fill
-    if by_observed:
-        lane_residuals(x, few, tables.lane_means, lanes, residuals)
-        for i in range(size):
-            for k in range(len(tables.means)):
-                work.column[i, k] = residuals[few[i], k]
-    else:
-        lane_residuals(x, rest, tables.lane_means, lanes, residuals)
-        restricted_product(tables.precisions, few, rest, residuals, lanes, work.column)
-    times_symmetric(work.inverses, at, size, work.column, lanes, fill)
-    for k in range(len(tables.means)):
-        z = work.residuals[k, row]
+    first, count, row = rows
+    inverses, residuals, column, fill = work.lanes
+    out, joint, values, order = work.residuals, work.joint, layout.values, layout.order
+    lane_means, precisions = tables.lane_means, tables.precisions
+    n_components, size, width = len(joint), len(few), len(work.lane_terms)
+    for r in range(count):
+        u = order[first + r]
         if by_observed:
-            distance = 0.0
+            lane_residuals(values, u, few, lane_means, width, lanes, residuals)
             for i in range(size):
-                z[few[i]] = -fill[i, k]
-                distance -= fill[i, k] * work.column[i, k]
-            work.joint[k, row] -= 0.5 * distance
+                for k in range(n_components):
+                    column[i * width + k] = residuals[few[i] * width + k]
         else:
+            lane_residuals(values, u, rest, lane_means, width, lanes, residuals)
+            restricted_product(
+                precisions, values.shape[1], few, rest, residuals, width, lanes, column
+            )
+        times_symmetric(inverses, at, size, column, width, lanes, fill)
+        for k in range(n_components):
             for i in range(size):
-                z[few[i]] = fill[i, k]
+                solved = fill[i * width + k]
+                if by_observed:
+                    out[k, row + r, few[i]] = -solved
+                    joint[k, row + r] += 0.5 * solved * column[i * width + k]
+                else:
+                    out[k, row + r, few[i]] = solved
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -242,7 +249,8 @@ def _add_moments(
     """Add a tile's sums of responsibilities, residuals and their outer products."""
     rows, lanes = shape
     n_components, width = first.shape
-    weighted = work.weighted.reshape(-1)
+    residuals, joint, table = work.residuals, work.joint, work.weighted
+    weighted = table.reshape(-1)
     for k in range(n_components):
         mass = 0.0
         for r in range(n_rows):
@@ -251,12 +259,12 @@ def _add_moments(
             continue
         rows_out[k] += mass
         for r in range(n_rows):
-            share = work.joint[k, r]
+            share = joint[k, r]
             for i in range(width):
-                moved = share * work.residuals[k, r, i]
-                work.weighted[r, i] = moved
+                moved = share * residuals[k, r, i]
+                table[r, i] = moved
                 first[k, i] += moved
-        z, out = work.residuals[k].reshape(-1), second[k].reshape(-1)
+        z, out = residuals[k].reshape(-1), second[k].reshape(-1)
         for i in range(0, width, len(rows)):
             for j in range(0, i + len(rows), len(lanes)):
                 add_outer(
@@ -285,7 +293,7 @@ def _add_spread(layout: Any, first_run: int, end_run: int, lanes: Any, work: Any
     """
     width = uint64(out.shape[2])
     d = uint64(out.shape[1])
-    target, source, mass = out.reshape(-1), work.inverses.reshape(-1), work.lane_terms
+    target, source, mass = out.reshape(-1), work.lanes.inverses, work.lane_terms
     row: Any = np.int64(0)  # a literal 0 would have every callee compiled twice
     at: Any = np.int64(0)
     for run in range(first_run, end_run):
@@ -317,16 +325,13 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
     row_token, column_lanes, lanes, tile_lanes = tokens
     shape = (row_token, column_lanes)
     n_components, width = tables.means.shape
-    d, lane_width = tables.lane_means.shape
+    lane_width = tables.terms.shape[1]
     work = _Work(
         np.zeros((n_components, layout.tile_rows, width)),
         np.zeros((layout.tile_rows, width)),
         np.zeros((n_components, layout.tile_rows)),
-        np.zeros((layout.store_size, lane_width)),
-        np.zeros((d, lane_width)),
-        np.zeros((d, lane_width)),
+        buffers_for(layout.store_size, layout.values.shape[1], lane_width),
         np.zeros(lane_width),
-        np.zeros((d, lane_width)),
     )
     weights = np.zeros(layout.tile_rows)
     squares = np.zeros(len(row_token))

@@ -116,20 +116,20 @@ def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
         log_dets[k] = -2.0 * np.log(np.diagonal(w)).sum()
     with np.errstate(divide="ignore"):
         terms = np.stack([np.log(parameters.weights), log_dets], axis=1)
-    nothing = np.zeros((d, d, padded(n_components)))
+    nothing = np.zeros(0)
     return kernels.Tables(
         means,
         whiteners,
-        lanes_of(parameters.means),
-        lanes_of(inverses) if layout.has_holes else nothing,
-        lanes_of(parameters.covariances) if layout.n_kinds == 2 else nothing,
+        lanes_of(parameters.means).ravel(),
+        lanes_of(inverses).ravel() if layout.has_holes else nothing,
+        lanes_of(parameters.covariances).ravel() if layout.n_kinds == 2 else nothing,
         lanes_of(terms),
     )
 
 
 def _empty_sums(tables: kernels.Tables, layout: Layout, with_moments: bool) -> kernels.Sums:
     n_components, width = tables.means.shape
-    d, lane_width = tables.lane_means.shape
+    d, lane_width = layout.values.shape[1], tables.terms.shape[1]
     n_tasks, kinds = len(layout.task_tiles) - 1, layout.n_kinds
     moments = n_tasks if with_moments else 0
     spread = moments if layout.has_holes else 0
