@@ -67,8 +67,8 @@ def mask_mcar(
     Raises
     ------
     DataError
-        If nothing is observed, or so much is to be hidden that rows or columns had to
-        stay empty.
+        If nothing is observed where cells are to be hidden, or so much is to be hidden
+        that rows or columns had to stay empty.
     MixmendError
         If ``rate`` is not between 0 and 1.
 
@@ -377,6 +377,11 @@ def _hidden(
     rng: np.random.Generator,
 ) -> Masked:
     seen = ~np.isnan(table)
+    if not chance.any():
+        raise DataError(
+            f"nothing is observed in the {len(losing)} of {table.shape[1]} columns that are to "
+            "lose cells; name others (columns=)."
+        )
     mask = drawing.drawn(chance, rng)
     if not allow_empty:
         eligible = np.zeros(table.shape, bool)
