@@ -20,7 +20,7 @@ from mixmend.observed.compressed import Floats
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.observed.patterns import group_patterns
 
-_TILE_BYTES = 1 << 19
+_TILE_BYTES = 1 << 18
 """What the residuals of a tile may take, for all components: a part of the level-2 cache."""
 
 _STORE_BYTES = 1 << 21
