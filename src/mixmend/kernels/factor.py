@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
+from mixmend.kernels.products import add_outer
 from mixmend.kernels.simd import accumulate, add, load, scale, zeros
 from mixmend.kernels.spherical import TASKS, line_of_share
 
@@ -246,3 +247,82 @@ def weigh_moments(systems: Any, shares: Any, r: int) -> None:
             for a in range(r):
                 line[1 + a] *= share
             line[0] = share
+
+
+# reassociation alone lets the sum run in vectors; NaN keeps its meaning
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc"})
+def fill_gaps(
+    X: Any, first: int, means: Any, precisions: Any, mask: Any, gaps: Any, q: Any
+) -> None:
+    """Dense rows for matrix products: mask 1 or 0, ``x - mean`` or 0 where x is NaN.
+
+    Rows ``first`` to ``first + len(mask)`` of ``X``; ``q[u, 0]`` is raised by the sum of
+    ``(x - mean)^2 precision``.
+    """
+    n, d = mask.shape
+    for task in prange((n + 15) // 16):
+        for u in range(16 * task, min(n, 16 * task + 16)):
+            row, seen, gap = X[first + u], mask[u], gaps[u]
+            total = 0.0
+            for column in range(d):
+                i = uint64(column)
+                x = np.float64(row[i])
+                here = 1.0 if x == x else 0.0
+                y = x - means[i] if x == x else 0.0
+                seen[i] = here
+                gap[i] = y
+                total += y * y * precisions[i]
+            q[u, 0] += total
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def add_squares(gaps: Any, moments: Any, squares: Any) -> None:
+    """``squares[i] += sum_u gaps[u, i]^2 moments[u, 0]``, strips of columns side by side."""
+    n, d = gaps.shape
+    for strip in prange((d + 63) // 64):
+        begin, end = 64 * strip, min(d, 64 * strip + 64)
+        for u in range(n):
+            share = moments[u, 0]
+            for i in range(begin, end):
+                squares[i] += share * gaps[u, i] * gaps[u, i]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def add_product(a: Any, transposed: bool, b: Any, rows: Any, lanes: Any, out: Any) -> None:
+    """``out += a @ b``, or ``a.T @ b``, over the columns that b and out share.
+
+    Their number must be whole vectors. The order of every sum is fixed, which a BLAS does
+    not promise: results do not depend on the number of threads.
+    """
+    n, d = len(out), a.shape[1]
+    count = len(a) if transposed else d
+    step, gap = (d, 1) if transposed else (1, d)
+    width = min(b.shape[1], out.shape[1])
+    left, right, to = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    size = len(rows)
+    whole = n // size
+    for group in prange(whole + 1):
+        first = group * size
+        if group < whole:
+            for q in range(0, width, len(lanes)):
+                add_outer(
+                    left,
+                    uint64(first * gap),
+                    uint64(step),
+                    uint64(gap),
+                    right,
+                    uint64(q),
+                    uint64(b.shape[1]),
+                    uint64(count),
+                    to,
+                    uint64(first * out.shape[1] + q),
+                    uint64(out.shape[1]),
+                    rows,
+                    lanes,
+                )
+        else:
+            for row in range(first, n):
+                for t in range(count):
+                    value = left[row * gap + t * step]
+                    for q in range(width):
+                        out[row, q] += value * b[t, q]

@@ -23,10 +23,12 @@ from mixmend.em.block import Block
 from mixmend.kernels import factor as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
-from mixmend.mixtures.spherical_e_step import Array, Table
+from mixmend.mixtures.spherical_e_step import Array
 
 _LANES = LANES[8]
 _LOG_2PI = float(np.log(2.0 * np.pi))
+_DENSE = 0.6
+"""From this share of observed cells on, products with a mask beat gathers over the entries."""
 
 
 class Parameters(NamedTuple):
@@ -130,6 +132,23 @@ def unpacked(lines: Array, r: int) -> Array:
     return out
 
 
+class _Room:
+    """Where a tile's mask and gaps are written, again and again: fresh pages cost more."""
+
+    def __init__(self, block: Block, n_rows: int) -> None:
+        d = block.observed.shape[1]
+        self.dense = block.observed.dense
+        self.complete = block.observed.is_complete
+        self.mask, self.gaps = np.empty((n_rows, d)), np.empty((n_rows, d))
+
+
+def _room(block: Block, n_rows: int) -> _Room | None:
+    """Room for matrix products where few enough cells are missing to make those pay."""
+    obs = block.observed
+    dense = obs.is_stored_dense and obs.density >= _DENSE
+    return _Room(block, n_rows) if obs.n_observed and (dense or obs.is_complete) else None
+
+
 class Tables:
     """One component's parameters in the form that the kernels gather."""
 
@@ -148,34 +167,60 @@ class Tables:
         self.linear = np.zeros((d, head))
         self.linear[:, 1 : 1 + r] = scaled
 
-    def solve(self, block: Block, first: int, out: Array) -> None:
+    def solve(self, block: Block, first: int, room: _Room | None, out: Array) -> None:
         """Solved systems of some rows: (-2 log density - m log 2 pi, E[z], var z), packed."""
-        if block.observed.is_complete and block.observed.n_observed:
-            self._solve_complete(block.observed.dense[first : first + len(out)], out)
+        if room is not None and room.complete:
+            self._solve_complete(first, room, out)
             return
-        kernels.row_systems(
-            block.by_row,
-            first,
-            self.means,
-            self.precisions,
-            self.linear,
-            self.packed,
-            _LANES,
-            out,
-        )
+        if room is not None:
+            mask = self.fill(first, room, out)
+            out[:, 1:] = 0.0
+            kernels.add_product(mask, False, self.packed, _LANES, _LANES, out)
+            kernels.add_product(room.gaps[: len(out)], False, self.linear, _LANES, _LANES, out)
+        else:
+            kernels.row_systems(
+                block.by_row,
+                first,
+                self.means,
+                self.precisions,
+                self.linear,
+                self.packed,
+                _LANES,
+                out,
+            )
         kernels.solve_rows(out, self.r)
 
-    def _solve_complete(self, rows: Table, out: Array) -> None:
+    def fill(self, first: int, room: _Room, out: Array) -> Array:
+        """Mask (returned) and gaps of rows; their scaled squares in front of ``out``."""
+        mask, gaps = room.mask[: len(out)], room.gaps[: len(out)]
+        out[:, 0] = 0.0
+        kernels.fill_gaps(room.dense, first, self.means, self.precisions, mask, gaps, out)
+        return mask
+
+    def _solve_complete(self, first: int, room: _Room, out: Array) -> None:
         r = self.r
         shared = self.packed.sum(axis=0)[None, :]
         kernels.solve_rows(shared, r)
-        gaps = rows - self.means
-        b = gaps @ self.linear[:, 1 : 1 + r]
-        inverse = unpacked(shared[0], r)[:r, :r]
-        z = b @ inverse
+        self.fill(first, room, out)
+        squares = out[:, 0].copy()
+        out[:, 1:] = 0.0
+        kernels.add_product(room.gaps[: len(out)], False, self.linear, _LANES, _LANES, out)
+        b = out[:, 1 : 1 + r].copy()
+        # not by BLAS: its sums depend on its threads
+        z = np.einsum("ur,rs->us", b, unpacked(shared[0], r)[:r, :r])
         out[:] = shared
         out[:, 1 : 1 + r] = z
-        out[:, 0] += (gaps * gaps) @ self.precisions - np.einsum("ur,ur->u", b, z)
+        out[:, 0] += squares - np.einsum("ur,ur->u", b, z)
+
+    def add_columns(self, room: _Room, moments: Array, linear: Array, squares: Array) -> Array:
+        """Add dense rows to the sums by column; returns the rows' mask.
+
+        The room must hold this component's gaps (`fill`).
+        """
+        gaps = room.gaps[: len(moments)]
+        kernels.add_product(gaps, True, moments, _LANES, _LANES, linear)
+        kernels.add_squares(gaps, moments, squares)
+        return room.mask[: len(moments)]
 
 
 class _Work:
@@ -184,6 +229,8 @@ class _Work:
     def __init__(self, parameters: Parameters, block: Block, n_rows: int) -> None:
         n_components, _, r = parameters.loadings.shape
         self.block = block
+        self.room = _room(block, n_rows)
+        self.scratch = np.empty((n_rows, 1))
         self.tables = [Tables(parameters, k) for k in range(n_components)]
         self.systems = np.empty((n_components, n_rows, packed_length(r)))
         with np.errstate(divide="ignore"):
@@ -199,7 +246,7 @@ class _Work:
         out = np.empty((m, len(self.tables)))
         counts = self.block.counts[first : first + m] * _LOG_2PI
         for k, tables in enumerate(self.tables):
-            tables.solve(self.block, first, self.systems[k, :m])
+            tables.solve(self.block, first, self.room, self.systems[k, :m])
             out[:, k] = self.log_weights[k] - 0.5 * (self.systems[k, :m, 0] + counts)
         return out
 
@@ -219,10 +266,8 @@ def statistics_of(shares: Array, parameters: Parameters, block: Block) -> Statis
 
 def _statistics(parameters: Parameters, block: Block, given: Array | None) -> Statistics:
     n_components, d, r = parameters.loadings.shape
-    length, view = packed_length(r), None
+    length = packed_length(r)
     complete = block.observed.is_complete and block.observed.n_observed > 0
-    if not complete:
-        view = block.by_tile_column
     factors = np.zeros((n_components, length))
     sums = np.zeros((n_components, 1 if complete else d, length))
     linear = np.zeros((n_components, d, -(-(1 + r) // len(_LANES)) * len(_LANES)))
@@ -245,14 +290,17 @@ def _statistics(parameters: Parameters, block: Block, given: Array | None) -> St
                 kernels.weigh_moments(part[k], np.ascontiguousarray(shares[:, k]), r)
                 factors[k] += part[k].sum(axis=0)
                 mean = work.tables[k].means
-                if view is None:
-                    gaps = block.observed.dense[rows] - mean
-                    linear[k, :, : 1 + r] += gaps.T @ part[k][:, : 1 + r]
-                    squares[k] += part[k][:, 0] @ (gaps * gaps)
-                else:
+                if work.room is None:
+                    view = block.by_tile_column
                     kernels.column_systems(
                         view, tile * d, mean, part[k], _LANES, sums[k], linear[k], squares[k]
                     )
+                    continue
+                if n_components > 1:  # the room holds the last component's gaps
+                    work.tables[k].fill(first, work.room, work.scratch[:m])
+                mask = work.tables[k].add_columns(work.room, part[k], linear[k], squares[k])
+                if not complete:
+                    kernels.add_product(mask, True, part[k], _LANES, _LANES, sums[k])
     if complete:
         sums = np.repeat(factors[:, None, :], d, axis=1)
     # f = (z, 1), where the kernels keep the constant in front
