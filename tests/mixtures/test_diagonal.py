@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import dirichlet, invgamma, norm
 from sklearn.mixture import GaussianMixture
 
 from mixmend.em.block import Block
@@ -429,3 +429,28 @@ def test_priors_out_of_range(changes, message):
 
 def test_the_warning_names_the_type():
     assert dg.INDEPENDENCE_WARNING.format(name="diag").startswith("covariance_type='diag' assumes")
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_single_precision_keeps_the_means_own_centre(rng, missing):
+    X = (holed(rng, 200, 3, missing) + 1e4).astype(np.float32)
+    q = some(rng, 1, 3)
+    q = q._replace(means=q.means + 1e4)  # not representable in the data's precision
+    got, wanted = dg.e_step(q, block(X)), expected(X, q)
+    np.testing.assert_allclose(got.deviations, wanted[3], atol=1e-3)
+    np.testing.assert_allclose(got.squares, wanted[4], rtol=1e-5)
+
+
+def test_the_log_prior_is_that_of_the_named_distributions(rng):
+    obs = ObservedMatrix.from_dense(holed(rng, 30, 3, 0.2))
+    prior = DiagonalPrior(0.7, 2.0, 0.4, 1.5)
+    scales = DIAGONAL.density(options(2, prior=prior), obs).prior
+
+    def named(q):
+        means = norm.logpdf(q.means, scales.centre, np.sqrt(q.variances / 0.7))
+        variances = invgamma.logpdf(q.variances, 2.0, scale=0.4)
+        return (means + variances).sum() + dirichlet.logpdf(q.weights, [1.5, 1.5])
+
+    a, b = some(rng, 2, 3), some(rng, 2, 3)
+    difference = dg.log_prior(a, scales) - dg.log_prior(b, scales)
+    assert difference == pytest.approx(named(a) - named(b))

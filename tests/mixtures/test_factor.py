@@ -462,3 +462,24 @@ def test_options_that_do_not_fit(n_factors, changes, message):
     with pytest.raises(MixmendError) as error:
         factor_family(n_factors).density(options(**changes), obs)
     assert str(error.value) == message
+
+
+def test_a_step_is_the_maximum_with_factors_of_any_mean_and_covariance(rng):
+    X, q = holed(rng, 60, 4, 0.3), some(rng, 2, 4, 2)
+    stats = oracle_statistics(X, q)
+    new = fa.m_step(fa.e_step(q, block(X)), q, fa.FactorDensity(2))
+    for k in range(2):
+        moments = stats.factors[k] / stats.factors[k, 2, 2]
+        alpha = moments[:2, 2]
+        spread = moments[:2, :2] - np.outer(alpha, alpha)
+        w = np.empty((4, 3))
+        noise = np.empty(4)
+        for i in range(4):
+            system, deviation = stats.systems[k, i], stats.deviations[k, i]
+            w[i] = np.linalg.solve(system, deviation)
+            left = stats.squares[k, i] - 2 * w[i] @ deviation + w[i] @ system @ w[i]
+            noise[i] = left / system[2, 2]
+        np.testing.assert_allclose(new.means[k], q.means[k] + w[:, 2] + w[:, :2] @ alpha)
+        covariance = w[:, :2] @ spread @ w[:, :2].T + np.diag(noise)
+        np.testing.assert_allclose(dense(new)[k], covariance, atol=1e-10)
+    np.testing.assert_allclose(new.weights, stats.factors[:, 2, 2] / 60)
