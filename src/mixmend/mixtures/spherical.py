@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixmend.em.block import Block
+from mixmend.kernels.spherical import RUN
 from mixmend.mixtures.priors import SphericalPrior
 from mixmend.mixtures.spherical_e_step import (
     Array,
@@ -94,7 +95,9 @@ class SphericalDensity:
         offsets or means.
         """
         cells_per_row = statistics.cells / np.maximum(statistics.rows, _TINY)
-        squares = statistics.residuals + cells_per_row * statistics.offset_squares
+        # an offset makes a row's residuals alike, so that errors of their sum do not cancel
+        alike = cells_per_row * (1.0 + 0.5 * np.minimum(cells_per_row, RUN))
+        squares = statistics.residuals + alike * statistics.offset_squares
         ulp = precision * np.abs(parameters.means).max(axis=1)
         slope = np.abs(statistics.deviations).sum(axis=0)
         total = precision * squares + ulp * (slope + statistics.cells * ulp)
