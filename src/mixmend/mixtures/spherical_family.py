@@ -27,6 +27,9 @@ from mixmend.observed.matrix import ObservedMatrix
 
 _BASE_STEPS = 200
 
+_HELD_STEPS = 5
+"""Steps of a new start before the variance of the means' prior is learned."""
+
 SINGULAR_SHARE = 1e-7
 """Below this share of one component's variance, a variance counts as collapsed."""
 
@@ -44,10 +47,14 @@ class SphericalFamily:
         """The density with the grand mean as the prior's centre."""
         row_offsets = options.center in ("rows", "biases")
         noise = rounding_floor(obs, row_offsets)
+        prior = options.prior
+        if prior is not None and prior.mean_variance is not None and _has_effects(options):
+            # a given strength holds components to the columns' effects, not those to one number
+            prior = replace(prior, mean_variance="learned")
         return SphericalDensity(
             max(options.min_variance, noise),
             options.min_support,
-            options.prior,
+            prior,
             np.full(obs.shape[1], grand_mean(obs)),
             row_offsets,
             4.0 * noise,
@@ -76,22 +83,22 @@ class SphericalFamily:
             return density
         singular = max(SINGULAR_SHARE * float(base.variances[0]), density.singular_variance)
         density = replace(density, singular_variance=singular)
-        if options.center in ("columns", "biases"):
-            density = replace(density, prior_means=base.means[0])
+        if _has_effects(options):
+            density = replace(density, prior=options.prior, prior_means=base.means[0])
         return density
 
     def from_responsibilities(
         self, shares: Array, base: Parameters, density: SphericalDensity, block: Block
     ) -> Parameters:
         """One M-step from the pooled fit, whose row offsets are taken out first."""
-        copies = _copies(base, shares.shape[1])
+        copies = _copies(base, shares.shape[1], density)
         known = posterior(base, block).offsets[:, 0] if density.row_offsets else None
         statistics = statistics_of(shares, copies, block, known)
         stepped = m_step(statistics, copies, replace(density, row_offsets=False))
         # scattered seeds may give a component a single row: its variance begins near the
         # pooled one, so that the first E-step does not cement the draw
         variances = np.maximum(stepped.variances, 0.1 * base.variances)
-        return stepped._replace(variances=variances)
+        return _apart(stepped._replace(variances=variances), density, block)
 
     def given(
         self,
@@ -105,7 +112,7 @@ class SphericalFamily:
         count = len(weights)
         variances = np.repeat(base.variances, count) if covariances is None else covariances
         variances = np.maximum(variances, density.min_variance)
-        return _copies(base, count)._replace(
+        return _copies(base, count, density)._replace(
             weights=weights, means=np.asfortranarray(means), variances=variances
         )
 
@@ -197,9 +204,34 @@ class SphericalFamily:
         )
 
 
-def _copies(base: Parameters, n_components: int) -> Parameters:
+def _apart(start: Parameters, density: SphericalDensity, block: Block) -> Parameters:
+    """New components after a few steps under a prior that leaves them room.
+
+    Random ones begin all but equal, and a variance of the means learned from that would hold
+    them together for good: it has to wait until they have gone their ways.
+    """
+    prior = density.prior
+    if prior is None or prior.mean_variance != "learned":
+        return start
+    room = max(start.prior_variance, float(start.variances.mean()))
+    held = replace(density, prior=replace(prior, mean_variance=room))
+    given = start._replace(prior_variance=room)
+    fit = run(held, given, [block], tol=0, max_iter=_HELD_STEPS)
+    if fit.interrupted:
+        raise KeyboardInterrupt
+    return fit.parameters
+
+
+def _has_effects(options: Options) -> bool:
+    return options.center in ("columns", "biases")
+
+
+def _copies(base: Parameters, n_components: int, density: SphericalDensity) -> Parameters:
     spread = base.mean_variances
+    wanted = None if density.prior is None else density.prior.mean_variance
+    strength = base.prior_variance if wanted in (None, "learned") else float(wanted)
     return base._replace(
+        prior_variance=strength,
         weights=np.full(n_components, 1.0 / n_components),
         means=np.asfortranarray(np.repeat(base.means, n_components, axis=0)),
         variances=np.repeat(base.variances, n_components),
