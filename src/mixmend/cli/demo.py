@@ -10,7 +10,7 @@ import typer
 from mixmend.cli import show
 from mixmend.cli.evaluate import COLUMNS as COMPARISON_COLUMNS
 from mixmend.cli.learning import Learned, learn, measured
-from mixmend.cli.options import Json, Modelling, RandomState
+from mixmend.cli.options import Center, Json, Modelling, RandomState
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import Session, session
 
@@ -51,7 +51,7 @@ def demo(
         with run.stage("making the ratings"):
             data = load_demo()
         obs = data.ratings
-        learned = learn(obs, Modelling(n_init=_STARTS, random_state=random_state), run, _HOLDOUT)
+        learned = learn(obs, _options(random_state), run, _HOLDOUT)
         with run.stage("comparing it with simple models"):
             parts = split_entries(obs, _HOLDOUT, random_state=random_state)
             comparison = _comparison(learned, *parts)
@@ -81,6 +81,14 @@ def demo(
         show.table(best, columns, title=f"What {obs.row_labels[0]} would like best")
         print(f"\nDone in {show.duration(sum(run.seconds.values()))}. Look at:")
         show.facts(list(files.items()))
+
+
+def _options(random_state: int) -> Modelling:
+    """Try several numbers of components; leave out the choice of effects, for brevity.
+
+    Each kind of effects is compiled by itself, which is most of the time of a first run.
+    """
+    return Modelling(center=Center.biases, n_init=_STARTS, random_state=random_state)
 
 
 def _comparison(
@@ -141,7 +149,7 @@ def _drawn(
         ),
         "the matrix before and after, and how sure each cell is",
     )
-    sizes = [row for row in learned.candidates if row["stage"] == "components"]
+    sizes = learned.candidates
     figures["components.png"] = (
         plots.plot_criterion(
             [row["n_components"] for row in sizes],
