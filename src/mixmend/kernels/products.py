@@ -8,6 +8,7 @@ lanes travels in the types of the tokens (see `mixmend.kernels.simd`).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import llvmlite.binding
@@ -20,11 +21,16 @@ from mixmend.kernels.simd import LANES
 intrinsic: Any = extending.intrinsic
 
 
+@cache
+def _wide_registers() -> bool:
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
+
+
 def block_shape(d: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens of rows and lanes that fit this processor's registers for d columns."""
     if d <= 4:
         return LANES[4], LANES[4]
-    if not llvmlite.binding.get_host_cpu_features().get("avx512f", False):
+    if not _wide_registers():
         return LANES[4], LANES[8]
     return LANES[8], LANES[16 if -(-d // 8) % 2 == 0 else 8]
 

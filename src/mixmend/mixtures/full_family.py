@@ -21,7 +21,12 @@ from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.mixtures.spherical_e_step import Array
 from mixmend.observed.matrix import ObservedMatrix
 
-_BASE_STEPS = 200
+_BASE = {"tol": 1e-6, "max_iter": 50}
+"""How far the pooled fit goes where it is the answer, or where `fit` goes on from it."""
+
+_ROUGH_BASE = {"tol": 1e-4, "max_iter": 20}
+"""How far it goes where several components only begin with it."""
+
 START_SHARE = 0.1
 """Least part of the pooled covariance that a component starts with: scattered seeds may give
 it a single row, and the first E-step must not cement the draw."""
@@ -141,16 +146,10 @@ def pooled(density: FullDensity, block: PatternBlock) -> Parameters:
     facts = column_facts(block.observed)
     variances = np.maximum(facts.variances, density.floors)
     start = Parameters(np.ones(1), facts.means[None, :], np.diag(variances)[None, :, :])
-    complete = not block.layout.has_holes
-    fit = run(
-        density,
-        start,
-        [block],
-        tol=0.0 if complete else 1e-8,
-        max_iter=1 if complete else _BASE_STEPS,
-        accelerate=not complete,
-    )
-    return fit.parameters
+    if not block.layout.has_holes:
+        return run(density, start, [block], tol=0.0, max_iter=1).parameters
+    limits: Any = _BASE if block.n_components == 1 else _ROUGH_BASE
+    return run(density, start, [block], accelerate=True, **limits).parameters
 
 
 def folded(parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
