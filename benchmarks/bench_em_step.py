@@ -22,7 +22,7 @@ from mixmend.em.engine import run
 from mixmend.mixtures import spherical
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peers import SparseProductsStep  # noqa: E402
+from peers import SparseProductsStep
 
 K = 16
 

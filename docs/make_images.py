@@ -27,9 +27,9 @@ def made_ratings() -> tuple[np.ndarray, np.ndarray]:
 def draw_completion() -> None:
     """Draw the matrix with holes, completed, and how sure each cell is."""
     ratings, films = made_ratings()
-    mixture = mm.GaussianMixture(
-        3, prior="default", center="biases", n_init=5, random_state=0
-    ).fit(ratings)
+    mixture = mm.GaussianMixture(3, prior="default", center="biases", n_init=5, random_state=0).fit(
+        ratings
+    )
     filled, std = mixture.complete(ratings, return_std=True)
     figure = mm.plots.plot_completion(
         ratings,

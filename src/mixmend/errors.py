@@ -40,5 +40,9 @@ class LikelihoodDecreasedWarning(UserWarning):
     """An EM step lowered its objective by more than rounding can explain."""
 
 
+class IndependenceWarning(UserWarning):
+    """The model assumes that columns do not depend on each other, and the data have holes."""
+
+
 class EmptyEntityWarning(UserWarning):
     """Rows or columns with nothing observed: kept, and predicted from the prior."""

@@ -92,5 +92,7 @@ def model_file(tmp_path_factory, made_ratings) -> Path:
     rows, columns, values = made_ratings
     obs = mm.ObservedMatrix.from_dense(values, row_labels=rows, column_labels=columns)
     path = tmp_path_factory.mktemp("model") / "model.mixmend"
-    mm.save(mm.GaussianMixture(2, n_init=3, prior="default", random_state=0).fit(obs), path)
+    mm.save(
+        mm.GaussianMixture(2, n_init=3, prior="default", tol=1e-5, random_state=0).fit(obs), path
+    )
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,15 @@ class Completer:
     """How to make a model, and what must be true of it.
 
     ``unseen`` gives what a fitted model must predict for a row of which nothing is known;
-    ``reads_rows`` says whether what is observed of a row changes what is predicted of it.
+    ``reads_rows`` says whether what is observed of a row changes what is predicted of it;
+    ``repeats`` says that a cell which is observed would be the same if measured again.
     """
 
     name: str
     make: Callable[..., Any]
     unseen: Callable[[Any], Array]
     reads_rows: bool = True
+    repeats: bool = False
 
 
 def _average(model: Any) -> Array:
@@ -38,6 +40,11 @@ def _mixture(name: str, n_components: int, **options: Any) -> Completer:
         return mm.GaussianMixture(n_components, **{"random_state": 3, **options, **more})
 
     return Completer(name, make, _average, reads_rows=n_components > 1)
+
+
+def _joint(name: str, n_components: int, covariance_type: str) -> Completer:
+    mixture = _mixture(name, n_components, covariance_type=covariance_type, prior="default")
+    return replace(mixture, reads_rows=True, repeats=True)
 
 
 def _kmeans(**more: Any) -> mm.KMeans:
@@ -52,6 +59,11 @@ COMPLETERS = (
     _mixture("row offsets", 2, center="rows", min_variance=0.05),
     _mixture("prior and biases", 3, prior="default", center="biases", n_init=5),
     _mixture("accelerated", 3, prior="default", accelerate=True, n_init=3, screen=2),
+    _mixture("diagonal", 2, covariance_type="diag", prior="default"),
+    _joint("tied", 2, "tied"),
+    _joint("full", 1, "full"),
+    _joint("full, two", 2, "full"),
+    _mixture("factor", 2, covariance_type="factor", n_factors=2),
     Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
 )
 

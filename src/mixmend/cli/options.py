@@ -324,7 +324,7 @@ class Modelling:
             help="Stop when a step gains less than this share of the log-likelihood.",
             rich_help_panel=_MODEL,
         ),
-    ] = 1e-6
+    ] = 1e-5
     random_state: RandomState = 0
 
     def __post_init__(self) -> None:

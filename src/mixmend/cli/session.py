@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from mixmend.errors import IndependenceWarning
 from mixmend.progress import reporting
 
 
@@ -107,6 +108,8 @@ def session() -> Iterator[Session]:
     _current = Session()
     with warnings.catch_warnings(), reporting(), _noticing_interrupts():
         warnings.simplefilter("default")
+        # on the command line the type of mixture is a choice that was asked for or measured
+        warnings.simplefilter("ignore", IndependenceWarning)
         warnings.showwarning = _shown_as_note
         try:
             yield _current

@@ -80,8 +80,9 @@ class Completer(ABC):
         Returns
         -------
         Predictive
-            One Gaussian mixture per cell, also where the cell is observed (then the
-            distribution of a second measurement of it).
+            One Gaussian mixture per cell. Where the cell is observed: the distribution of a
+            second measurement of it for models whose cells have noise of their own; its
+            value, with variance 0, for full and tied covariances, which tell none apart.
         """
         obs = self._new_rows(X)
         row_positions = _positions(rows, obs.shape[0], "row")

@@ -35,7 +35,7 @@ INDEPENDENCE_WARNING = (
     "covariance_type={name!r} assumes that columns do not depend on each other given the "
     "component. Where a cell's being missing depends on other cells (MAR), the estimated means "
     "may be biased, and holes borrow nothing from the row's other cells but the component. "
-    "Use covariance_type='full' or 'factor' where columns are correlated."
+    "Use more components, or another covariance type, where columns are correlated."
 )
 """What the estimator says of types without dependence between columns; format with ``name``."""
 

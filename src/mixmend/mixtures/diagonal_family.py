@@ -198,6 +198,13 @@ class DiagonalFamily:
             covariances = np.repeat(base.variances, len(weights), axis=0)
         return Parameters(weights, means, covariances)
 
+    def continued(
+        self, parameters: Parameters, density: DiagonalDensity, base: Parameters
+    ) -> Parameters:
+        """An earlier fit as it is, above the floors of today."""
+        floored = np.maximum(parameters.variances, density.min_variance)
+        return parameters._replace(variances=floored)
+
     def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedDiagonal:
         """Responsibilities and densities of the rows."""
         block = self.block(obs, len(parameters.weights))

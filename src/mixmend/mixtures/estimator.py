@@ -13,12 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixmend.completion.completer import Completer
 from mixmend.em.engine import Fit
-from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning
+from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning, IndependenceWarning
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.family import Family, Folded, family_of
 from mixmend.mixtures.fitting import Problem, fit_mixture
-from mixmend.mixtures.priors import SphericalPrior
+from mixmend.mixtures.priors import Prior
+from mixmend.mixtures.verbs import AlgebraVerbs
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
@@ -26,7 +27,7 @@ from mixmend.observed.matrix import ObservedMatrix
 Array = NDArray[np.float64]
 
 
-class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Gaussian mixture fitted by EM to the observed cells of a matrix with holes.
 
     Holes need no treatment beforehand: each row's likelihood is the marginal over the
@@ -36,8 +37,10 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     ----------
     n_components : int, default 1
         Number of mixture components, K.
-    covariance_type : {"spherical"}, default "spherical"
-        One variance per component.
+    covariance_type : {"spherical", "diag", "tied", "full", "factor"}, default "spherical"
+        One variance per component; one per component and column; one covariance matrix for
+        all components; one for each; low rank plus a diagonal for each (mixture of factor
+        analysers, for hundreds of columns or more). All are exact on rows with holes.
     n_init : int, default 1
         Starts of EM; the best is kept.
     init_params : {"k-means++", "random"}, default "k-means++"
@@ -53,9 +56,11 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     min_support : float, default 0.0
         Without a prior on the means: a component's mean of a column is updated only where
         the responsibilities of the rows that observe the column sum to at least this.
-    prior : None, "default" or SphericalPrior, default None
-        None is maximum likelihood. "default" draws the component means towards the column
-        effects with a strength learned from the data (see `SphericalPrior`).
+    prior : None, "default" or a prior, default None
+        None is maximum likelihood. "default" is the prior of the covariance type with its
+        defaults; the spherical one draws the component means towards the column effects
+        with a strength learned from the data. Kinds: `SphericalPrior`, `DiagonalPrior`,
+        and `NormalInverseWishart` for "tied" and "full"; "factor" takes none.
     center : {"none", "columns", "rows", "biases"}, default "none"
         Effects beside the components. "rows" and "biases" give each row an offset with a
         Gaussian prior, integrated out exactly, whose variance is learned: some raters are
@@ -66,12 +71,14 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     screen : int, default 0
         With several starts: steps that each takes before only the better half goes on; 0
         runs all to their end.
+    n_factors : int, optional
+        Rank of the covariances of "factor" beside their diagonal.
     weights_init : array-like, shape (K,), optional
         Mixing weights to start from.
     means_init : array-like, shape (K, d), optional
         Means to start from; then there is one start.
-    covariances_init : array-like, shape (K,), optional
-        Variances to start from.
+    covariances_init : array-like, optional
+        Variances to start from, in the shape of ``covariances_``.
     warm_start : bool, default False
         Whether a further call of `fit` continues from the present parameters.
     random_state : int, Generator, RandomState or None, default None
@@ -85,8 +92,10 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         Mixing weights.
     means_ : ndarray, shape (K, d)
         Component means (posterior means under a prior).
-    covariances_ : ndarray, shape (K,)
-        Component variances.
+    covariances_ : ndarray, shape (K,), (K, d), (d, d) or (K, d, d)
+        Component variances or covariances, as in scikit-learn.
+    loadings_, noise_ : ndarray, shape (K, d, r) and (K, d)
+        For "factor": the covariance of component k is ``W_k W_k^T + diag(noise_k)``.
     log_likelihood_ : float
         Log-likelihood of the observed cells (under a prior on the means: a lower bound).
     objective_ : float
@@ -148,7 +157,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
     def __init__(
         self,
         n_components: int = 1,
-        covariance_type: Literal["spherical"] = "spherical",
+        covariance_type: Literal["spherical", "diag", "tied", "full", "factor"] = "spherical",
         *,
         n_init: int = 1,
         init_params: Literal["k-means++", "random"] = "k-means++",
@@ -156,10 +165,11 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         max_iter: int = 500,
         min_variance: float = 0.0,
         min_support: float = 0.0,
-        prior: Literal["default"] | SphericalPrior | None = None,
+        prior: Literal["default"] | Prior | None = None,
         center: Literal["none", "columns", "rows", "biases"] = "none",
         accelerate: bool = False,
         screen: int = 0,
+        n_factors: int | None = None,
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         covariances_init: ArrayLike | None = None,
@@ -179,6 +189,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         self.center = center
         self.accelerate = accelerate
         self.screen = screen
+        self.n_factors = n_factors
         self.weights_init = weights_init
         self.means_init = means_init
         self.covariances_init = covariances_init
@@ -238,8 +249,7 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
         self._family, self.parameters_ = family, parameters
         self.weights_ = parameters.weights
         self.means_ = np.ascontiguousarray(parameters.means)
-        self.covariances_ = family.covariances(parameters)
-        for name in ("mean_variances", "prior_variance", "offset_variance"):
+        for name in ("mean_variances", "prior_variance", "offset_variance", "loadings", "noise"):
             if hasattr(parameters, name):
                 setattr(self, f"{name}_", getattr(parameters, name))
         self.log_likelihood_, self.objective_ = fit.log_likelihood, fit.objective
@@ -270,9 +280,17 @@ class GaussianMixture(Completer, DensityMixin, BaseEstimator):  # type: ignore[m
                 stacklevel=3,
             )
         checks.warn_of_empty(obs, EmptyEntityWarning, stacklevel=4)
+        checks.warn_of_independence(self, obs, IndependenceWarning, stacklevel=4)
         checks.warn_of_collapse(
             self.weights_, self.collapsed_, obs, CollapsedComponentWarning, stacklevel=4
         )
+
+    @property
+    def covariances_(self) -> Array:
+        """Component (co)variances; for "factor", matrices that are made at each use."""
+        if not hasattr(self, "parameters_"):
+            raise AttributeError("covariances_ is known after fit.")
+        return self._family.covariances(self.parameters_)
 
     # ------------------------------------------------------------------ rows
 

@@ -30,6 +30,7 @@ from mixmend.mixtures.factor import (
     row_factors,
     statistics_of,
 )
+from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.options import Options, require_arrays, whole
 from mixmend.mixtures.spherical_e_step import Array
 from mixmend.observed.matrix import ObservedMatrix
@@ -183,7 +184,7 @@ class FactorFamily:
     def _rank(self, options: Options, d: int) -> int:
         rank: Any = self.n_factors
         if rank is None:
-            rank = getattr(options, "n_factors", None)
+            rank = options.n_factors
         if rank is None:
             raise MixmendError(
                 "covariance_type='factor' needs n_factors, the rank of the covariances beside "
@@ -200,7 +201,10 @@ class FactorFamily:
     def pooled(self, density: FactorDensity, block: Block) -> Parameters:
         """One component, from principal directions of the filled matrix and a few EM steps."""
         start = spectral_start(block.observed, density)
-        return run(density, start, [block], tol=1e-6, max_iter=_BASE_STEPS).parameters
+        fit = run(density, start, [block], tol=1e-6, max_iter=_BASE_STEPS)
+        if fit.interrupted:
+            raise PooledInterrupted(fit)
+        return fit.parameters
 
     def informed(self, density: FactorDensity, base: Parameters, options: Options) -> FactorDensity:
         """Everything was known before."""
@@ -227,6 +231,12 @@ class FactorFamily:
         parts = [principal_factors(c, rank, self.isotropic) for c in covariances]
         loadings, noise = (np.stack(part) for part in zip(*parts, strict=True))
         return out._replace(loadings=loadings, noise=noise)
+
+    def continued(
+        self, parameters: Parameters, density: FactorDensity, base: Parameters
+    ) -> Parameters:
+        """An earlier fit as it is, above the floors of today."""
+        return parameters._replace(noise=np.maximum(parameters.noise, density.min_variance))
 
     def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedFactor:
         """Responsibilities and densities of the rows; factors are found when they are asked for."""

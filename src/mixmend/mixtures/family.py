@@ -89,9 +89,7 @@ class Family(Protocol):
     def from_responsibilities(self, shares: Array, base: Any, density: Any, block: Block) -> Any:
         """Start parameters of K components from responsibilities (n, K) and `pooled`'s fit."""
 
-    def given(
-        self, weights: Array, means: Array, covariances: Array | None, base: Any, density: Any
-    ) -> Any:
+    def given(self, weights: Array, means: Array, covariances: Array | None, base: Any) -> Any:
         """Start parameters from a user's arrays; what is None comes from `pooled`'s fit."""
 
     def continued(self, parameters: Any, density: Any, base: Any) -> Any:
@@ -122,7 +120,13 @@ class Family(Protocol):
         """The inverse of `to_arrays`; wrong shapes are a ModelFileError."""
 
 
-_HOMES = {"spherical": ("mixmend.mixtures.spherical_family", "SPHERICAL")}
+_HOMES = {
+    "spherical": ("mixmend.mixtures.spherical_family", "SPHERICAL"),
+    "tied": ("mixmend.mixtures.tied_family", "TIED"),
+    "full": ("mixmend.mixtures.full_family", "FULL"),
+    "factor": ("mixmend.mixtures.factor_family", "FACTOR"),
+    "diag": ("mixmend.mixtures.diagonal_family", "DIAGONAL"),
+}
 
 
 def family_of(covariance_type: str) -> Family:

@@ -81,7 +81,8 @@ def _starts(problem: Problem, density: Density[Any, Any], block: Block, base: An
     if problem.earlier is not None:
         return [family.continued(problem.earlier, density, base)]
     if given is not None:
-        return [family.given(given.weights, given.means, given.covariances, base, density)]
+        start = family.given(given.weights, given.means, given.covariances, base)
+        return [family.continued(start, density, base)]
     if options.n_components == 1:
         return [base]
     n, n_components, rng = problem.observed.shape[0], options.n_components, problem.rng

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixmend.em.engine import run
 from mixmend.errors import MixmendError
 from mixmend.mixtures.diagonal_family import column_facts
+from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.folded_full import FoldedFull, lane_tables
 from mixmend.mixtures.full import FullDensity, covariance_floors, prior_scales
 from mixmend.mixtures.full_e_step import Parameters, posterior, statistics_of
@@ -76,6 +77,12 @@ class FullFamily:
         if covariances is None:
             covariances = copied(base, len(weights)).covariances
         return Parameters(weights, np.ascontiguousarray(means), covariances)
+
+    def continued(
+        self, parameters: Parameters, density: FullDensity, base: Parameters
+    ) -> Parameters:
+        """An earlier fit, or a user's start, as it is."""
+        return parameters
 
     def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
         """Responsibilities of the rows, and what conditionals need."""
@@ -149,7 +156,10 @@ def pooled(density: FullDensity, block: PatternBlock) -> Parameters:
     if not block.layout.has_holes:
         return run(density, start, [block], tol=0.0, max_iter=1).parameters
     limits: Any = _BASE if block.n_components == 1 else _ROUGH_BASE
-    return run(density, start, [block], accelerate=True, **limits).parameters
+    fit = run(density, start, [block], accelerate=True, **limits)
+    if fit.interrupted:
+        raise PooledInterrupted(fit)
+    return fit.parameters
 
 
 def folded(parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import DataError, MixmendError, ModelFileError
-from mixmend.mixtures.priors import SphericalPrior
+from mixmend.mixtures.diagonal import INDEPENDENCE_WARNING
+from mixmend.mixtures.priors import PRIORS, Prior
 from mixmend.observed.matrix import ObservedMatrix
 
 CENTERS = ("none", "columns", "rows", "biases")
-COVARIANCE_TYPES = ("spherical",)
+COVARIANCE_TYPES = ("spherical", "diag", "tied", "full", "factor")
 INITS = ("k-means++", "random")
 
 
@@ -32,10 +33,11 @@ class Options:
     max_iter: int
     min_variance: float
     min_support: float
-    prior: SphericalPrior | None
+    prior: Prior | None
     center: str
     accelerate: bool
     screen: int
+    n_factors: int | None
 
 
 def checked(estimator: Any) -> Options:
@@ -56,10 +58,11 @@ def checked(estimator: Any) -> Options:
         max_iter=whole("max_iter", estimator.max_iter, 1),
         min_variance=number("min_variance", estimator.min_variance),
         min_support=number("min_support", estimator.min_support),
-        prior=_prior(estimator.prior),
+        prior=_prior(estimator.prior, covariance_type),
         center=center,
         accelerate=bool(estimator.accelerate),
         screen=whole("screen", estimator.screen, 0),
+        n_factors=_rank(estimator.n_factors, covariance_type),
     )
 
 
@@ -94,12 +97,23 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _prior(prior: Any) -> SphericalPrior | None:
-    if prior is None or isinstance(prior, SphericalPrior):
-        return prior
+def _prior(prior: Any, covariance_type: str) -> Prior | None:
+    if prior is None:
+        return None
+    kind = PRIORS.get(covariance_type)
+    if kind is None:
+        raise MixmendError(
+            f"covariance_type={covariance_type!r} takes no prior. Set prior=None; min_variance and "
+            "min_support keep components from collapsing."
+        )
+    if isinstance(prior, kind):
+        given: Prior = prior
+        return given
     if isinstance(prior, str) and prior == "default":
-        return SphericalPrior()
-    raise MixmendError(f"prior must be None, 'default' or a SphericalPrior; got {prior!r}.")
+        default: Prior = kind()
+        return default
+    where = "" if covariance_type == "spherical" else f" with covariance_type={covariance_type!r}"
+    raise MixmendError(f"prior must be None, 'default' or a {kind.__name__}{where}; got {prior!r}.")
 
 
 class GivenStart(NamedTuple):
@@ -108,6 +122,22 @@ class GivenStart(NamedTuple):
     weights: NDArray[np.float64]
     means: NDArray[np.float64]
     covariances: NDArray[np.float64] | None
+
+
+def _rank(n_factors: Any, covariance_type: str) -> int | None:
+    if covariance_type != "factor":
+        if n_factors is not None:
+            raise MixmendError(
+                f"n_factors={n_factors!r} needs covariance_type='factor'; "
+                f"it is {covariance_type!r}."
+            )
+        return None
+    if n_factors is None:
+        raise MixmendError(
+            "covariance_type='factor' needs n_factors, the rank of the covariances beside their "
+            "diagonal: for example n_factors=5."
+        )
+    return whole("n_factors", n_factors, 1)
 
 
 def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> GivenStart | None:
@@ -130,8 +160,8 @@ def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> Gi
     if estimator.covariances_init is None:
         return GivenStart(weights, means, None)
     covariances = finite_array("covariances_init", estimator.covariances_init, covariance_shape)
-    matrices = covariance_shape[-2:] == (d, d) and len(covariance_shape) > 1
-    smallest = np.linalg.eigvalsh(covariances).min() if matrices and d > 1 else covariances.min()
+    matrices = estimator.covariance_type in ("full", "tied", "factor")
+    smallest = np.linalg.eigvalsh(covariances).min() if matrices else covariances.min()
     if smallest <= 0:
         raise MixmendError(f"covariances_init must be positive (definite); got {smallest:g}.")
     return GivenStart(weights, means, covariances)
@@ -233,6 +263,20 @@ def warn_of_collapse(
         warnings.warn(
             "A component has collapsed onto single points (its variance is next to nothing). "
             "Set min_variance, give a prior, or ask for fewer components.",
+            category,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_independence(
+    estimator: Any, obs: ObservedMatrix, category: type[Warning], stacklevel: int
+) -> None:
+    """Say that one diagonal component sees no dependence, which holes may hang on."""
+    d = obs.shape[1]
+    blind = estimator.covariance_type in ("spherical", "diag") and estimator.n_components == 1
+    if blind and estimator.center in ("none", "columns") and d > 1 and not obs.is_complete:
+        warnings.warn(
+            INDEPENDENCE_WARNING.format(name=estimator.covariance_type),
             category,
             stacklevel=stacklevel,
         )

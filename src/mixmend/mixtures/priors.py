@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from mixmend.errors import MixmendError
 
@@ -190,3 +190,14 @@ class NormalInverseWishart:
             raise MixmendError(
                 f"weight_concentration must be positive; got {self.weight_concentration!r}."
             )
+
+
+Prior: TypeAlias = SphericalPrior | DiagonalPrior | NormalInverseWishart
+
+PRIORS: dict[str, type[Any]] = {
+    "spherical": SphericalPrior,
+    "diag": DiagonalPrior,
+    "tied": NormalInverseWishart,
+    "full": NormalInverseWishart,
+}
+"""The kind of prior that each covariance type takes; its defaults are prior="default"."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from mixmend.em.engine import Fit
 from mixmend.errors import ModelFileError
 from mixmend.mixtures.family import family_of
 from mixmend.mixtures.options import checked, remember_names, require_arrays
-from mixmend.mixtures.priors import SphericalPrior
+from mixmend.mixtures.priors import PRIORS
 from mixmend.mixtures.spherical_e_step import Parameters
 
 M = TypeVar("M")
@@ -29,8 +29,8 @@ def parameters_to_header(estimator: Any) -> dict[str, Any]:
     for name, value in estimator.get_params(deep=False).items():
         if name in _NOT_KEPT:
             continue
-        if isinstance(value, SphericalPrior):
-            value = {"SphericalPrior": asdict(value)}
+        if isinstance(value, tuple(PRIORS.values())):
+            value = {type(value).__name__: asdict(cast(Any, value))}
         elif name == "random_state" and not isinstance(value, int | np.integer | None):
             value = None
         out[name] = value.item() if isinstance(value, np.generic) else value
@@ -48,7 +48,14 @@ def parameters_from_header(cls: type[M], header: dict[str, Any]) -> M:
             "Upgrade mixmend, or fit the model anew."
         )
     if isinstance(given.get("prior"), dict):
-        given["prior"] = SphericalPrior(**given["prior"]["SphericalPrior"])
+        kinds = {kind.__name__: kind for kind in PRIORS.values()}
+        name, settings = next(iter(given["prior"].items()))
+        if name not in kinds:
+            raise ModelFileError(
+                f"The model file has a prior of kind {name!r}, which this version does not know. "
+                "Upgrade mixmend."
+            )
+        given["prior"] = kinds[name](**settings)
     return cls(**given)
 
 

@@ -59,7 +59,7 @@ def select_components(
     criterion: Literal["bic", "heldout"] = "bic",
     *,
     centers: Sequence[str] | None = None,
-    covariance_type: Literal["spherical"] = "spherical",
+    covariance_type: Literal["spherical", "diag", "tied", "full", "factor"] = "spherical",
     n_init: int = 5,
     test_size: float = 0.1,
     random_state: Any = None,

@@ -13,6 +13,7 @@ from mixmend.em.engine import run
 from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.folded import FoldedSpherical
 from mixmend.mixtures.options import Options, require_arrays
+from mixmend.mixtures.priors import SphericalPrior
 from mixmend.mixtures.spherical import (
     SphericalDensity,
     m_step,
@@ -48,6 +49,8 @@ class SphericalFamily:
         row_offsets = options.center in ("rows", "biases")
         noise = rounding_floor(obs, row_offsets)
         prior = options.prior
+        # the options' check lets no other kind of prior through
+        assert prior is None or isinstance(prior, SphericalPrior)
         if prior is not None and prior.mean_variance is not None and _has_effects(options):
             # a given strength holds components to the columns' effects, not those to one number
             prior = replace(prior, mean_variance="learned")
@@ -84,6 +87,7 @@ class SphericalFamily:
         singular = max(SINGULAR_SHARE * float(base.variances[0]), density.singular_variance)
         density = replace(density, singular_variance=singular)
         if _has_effects(options):
+            assert options.prior is None or isinstance(options.prior, SphericalPrior)
             density = replace(density, prior=options.prior, prior_means=base.means[0])
         return density
 
@@ -91,7 +95,7 @@ class SphericalFamily:
         self, shares: Array, base: Parameters, density: SphericalDensity, block: Block
     ) -> Parameters:
         """One M-step from the pooled fit, whose row offsets are taken out first."""
-        copies = _copies(base, shares.shape[1], density)
+        copies = _copies(base, shares.shape[1], density.prior)
         known = posterior(base, block).offsets[:, 0] if density.row_offsets else None
         statistics = statistics_of(shares, copies, block, known)
         stepped = m_step(statistics, copies, replace(density, row_offsets=False))
@@ -101,18 +105,12 @@ class SphericalFamily:
         return _apart(stepped._replace(variances=variances), density, block)
 
     def given(
-        self,
-        weights: Array,
-        means: Array,
-        covariances: Array | None,
-        base: Parameters,
-        density: SphericalDensity,
+        self, weights: Array, means: Array, covariances: Array | None, base: Parameters
     ) -> Parameters:
         """A user's start; variances, offsets and the means' doubt from the pooled fit."""
         count = len(weights)
         variances = np.repeat(base.variances, count) if covariances is None else covariances
-        variances = np.maximum(variances, density.min_variance)
-        return _copies(base, count, density)._replace(
+        return _copies(base, count, None)._replace(
             weights=weights, means=np.asfortranarray(means), variances=variances
         )
 
@@ -226,9 +224,9 @@ def _has_effects(options: Options) -> bool:
     return options.center in ("columns", "biases")
 
 
-def _copies(base: Parameters, n_components: int, density: SphericalDensity) -> Parameters:
+def _copies(base: Parameters, n_components: int, prior: SphericalPrior | None) -> Parameters:
     spread = base.mean_variances
-    wanted = None if density.prior is None else density.prior.mean_variance
+    wanted = None if prior is None else prior.mean_variance
     strength = base.prior_variance if wanted in (None, "learned") else float(wanted)
     return base._replace(
         prior_variance=strength,

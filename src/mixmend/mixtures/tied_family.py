@@ -67,6 +67,12 @@ class TiedFamily:
         covariance = base.covariance if covariances is None else covariances
         return Parameters(weights, np.ascontiguousarray(means), covariance)
 
+    def continued(
+        self, parameters: Parameters, density: TiedDensity, base: Parameters
+    ) -> Parameters:
+        """An earlier fit, or a user's start, as it is."""
+        return parameters
+
     def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
         """Responsibilities of the rows, and what conditionals need."""
         return full_family.folded(as_full(parameters), obs)
