@@ -9,7 +9,10 @@ import mixmend as mm
 
 MITX = "data/ratings/mitx686x/"
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    pytest.mark.filterwarnings("ignore::mixmend.errors.IndependenceWarning"),
+]
 
 
 def exactly(*values):
