@@ -345,3 +345,22 @@ def subtract_by_line(pointers: Any, values: Any, offsets: Any) -> Any:
         for t in range(pointers[j], pointers[j + 1]):
             out[t] = values[t] - offsets[j]
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def place_dense(dense: Any, pointers: Any, indices: Any, values: Any) -> None:
+    """Place the cells of a dense matrix that are not NaN, row by row.
+
+    Every cell is written where the next entry belongs and kept by moving on: a branch on
+    holes that lie at random would be mispredicted half of the time.
+    """
+    for u in range(len(dense)):
+        at = pointers[u]
+        end = pointers[u + 1]
+        for i in range(dense.shape[1]):
+            if at == end:
+                break
+            value = dense[u, i]
+            indices[at] = i
+            values[at] = value
+            at += np.int64(value == value)

@@ -128,15 +128,13 @@ def count_positions(indices: Positions, n_lines: int) -> NDArray[np.int64]:
 
 
 def compress_dense(dense: Floats) -> Compressed:
-    """Compress the cells that are not NaN by row, with temporaries for one block only."""
+    """Compress the cells that are not NaN by row."""
+    from mixmend.kernels.compress import place_dense
+
     pointers = pointers_from(count_cells(dense, axis=1))
     indices = np.empty(int(pointers[-1]), index_dtype(dense.shape[1]))
     values = np.empty(int(pointers[-1]), dense.dtype)
-    for block in row_blocks((dense.shape[0], dense.shape[1])):
-        observed = ~np.isnan(dense[block])
-        span = slice(int(pointers[block.start]), int(pointers[block.stop]))
-        indices[span] = np.nonzero(observed)[1]
-        values[span] = dense[block][observed]
+    place_dense(dense, pointers, indices, values)
     return Compressed(pointers, indices, values)
 
 
