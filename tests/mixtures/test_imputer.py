@@ -396,3 +396,16 @@ def test_what_cannot_be_filled():
         imputer().fit([[1.0], [2.0]]).impute_samples([[np.nan]], 0)
     with pytest.raises(ValueError, match="infinity"):
         imputer().fit([[np.inf], [1.0]])
+
+
+def test_factor_analysers_fill_holes_of_correlated_columns(rng):
+    z = rng.normal(size=(300, 1))
+    X = z @ np.array([[1.0, -2.0, 0.5, 1.5]]) + 0.1 * rng.normal(size=(300, 4))
+    holes = rng.random(X.shape) < 0.2
+    holed = np.where(holes, np.nan, X)
+    filled = mm.MixtureImputer(1, covariance_type="factor", n_factors=1).fit_transform(holed)
+    plain = np.where(holes, np.nanmean(holed, axis=0), X)
+    error, baseline = (np.abs(X - table)[holes].mean() for table in (filled, plain))
+    assert error < 0.25 * baseline
+    with pytest.raises(MixmendError, match="needs n_factors"):
+        mm.MixtureImputer(1, covariance_type="factor").fit(holed)

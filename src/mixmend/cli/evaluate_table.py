@@ -152,6 +152,8 @@ def _models(names: str | None, modelling: Modelling) -> dict[str, Callable[[], A
         "knn": lambda: KNNImputer(keep_empty_features=True),
     }
     for kind in COVARIANCE_TYPES:
+        if kind == "factor":  # needs a rank, which nothing here chooses
+            continue
         known[f"mixture-{kind}"] = lambda kind=kind: ChosenImputer(kind, modelling)  # type: ignore[misc]
     if names is None:
         return known

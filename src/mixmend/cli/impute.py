@@ -41,7 +41,6 @@ class Covariance(StrEnum):
     tied = "tied"
     diag = "diag"
     spherical = "spherical"
-    factor = "factor"
 
 
 class DrawsLayout(StrEnum):
@@ -124,7 +123,7 @@ def impute(
     covariance: Annotated[
         Covariance,
         typer.Option(
-            help="Within a component, columns vary together (full, tied, factor) or each for "
+            help="Within a component, columns vary together (full, tied) or each for "
             "itself (diag, spherical).",
             rich_help_panel=_MODEL,
         ),
@@ -133,7 +132,7 @@ def impute(
         Prior,
         typer.Option(
             help="default: covariances are kept from fitting a short table too closely (not with "
-            "spherical and factor). none: maximum likelihood.",
+            "spherical). none: maximum likelihood.",
             rich_help_panel=_MODEL,
         ),
     ] = Prior.default,

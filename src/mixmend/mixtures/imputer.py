@@ -67,6 +67,8 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Floor of variances, in units of the columns' own variances.
     max_iter, tol : int, default 500, and float, default 1e-6
         When EM stops, as in `GaussianMixture`.
+    n_factors : int, optional
+        Rank of the covariances of "factor" beside their diagonal.
     random_state : int, Generator, RandomState or None, default None
         Makes starts and draws reproducible. With an int, every call draws the same.
     verbose : int, default 0
@@ -142,6 +144,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_variance: float = 1e-6,
         max_iter: int = 500,
         tol: float = 1e-6,
+        n_factors: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -156,6 +159,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.min_variance = min_variance
         self.max_iter = max_iter
         self.tol = tol
+        self.n_factors = n_factors
         self.random_state = random_state
         self.verbose = verbose
 
@@ -251,6 +255,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             min_variance=self.min_variance,
             max_iter=self.max_iter,
             tol=self.tol,
+            n_factors=self.n_factors,
             random_state=self.random_state,
             verbose=self.verbose,
         )
