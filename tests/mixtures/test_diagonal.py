@@ -17,7 +17,8 @@ from mixmend.em.block import Block
 from mixmend.em.engine import run
 from mixmend.errors import LikelihoodDecreasedWarning, MixmendError, ModelFileError
 from mixmend.mixtures import diagonal as dg
-from mixmend.mixtures.diagonal_family import DIAGONAL, column_facts
+from mixmend.mixtures.columns import column_facts
+from mixmend.mixtures.diagonal_family import DIAGONAL
 from mixmend.mixtures.options import Options
 from mixmend.mixtures.priors import DiagonalPrior, SphericalPrior
 from mixmend.observed.matrix import ObservedMatrix

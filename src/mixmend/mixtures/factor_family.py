@@ -13,13 +13,8 @@ from mixmend.completion.predictive import Predictive
 from mixmend.em.block import Block
 from mixmend.em.engine import run
 from mixmend.errors import MixmendError
-from mixmend.mixtures.diagonal_family import (
-    SINGULAR_SHARE,
-    ColumnFacts,
-    column_facts,
-    constant_columns,
-    draw_components,
-)
+from mixmend.mixtures.columns import ColumnFacts, column_facts, constant_columns
+from mixmend.mixtures.diagonal_family import SINGULAR_SHARE, draw_components
 from mixmend.mixtures.factor import (
     FactorDensity,
     Parameters,

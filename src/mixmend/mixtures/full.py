@@ -15,7 +15,7 @@ import numpy as np
 
 from mixmend.em.block import Block
 from mixmend.errors import MixmendError
-from mixmend.mixtures.diagonal_family import ColumnFacts
+from mixmend.mixtures.columns import ColumnFacts
 from mixmend.mixtures.full_e_step import Parameters, Statistics, e_step, whitener
 from mixmend.mixtures.matrices import floored, least_share, packed, unpacked
 from mixmend.mixtures.pattern_rows import patterned

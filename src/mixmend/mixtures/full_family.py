@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mixmend.em.engine import run
 from mixmend.errors import MixmendError
-from mixmend.mixtures.diagonal_family import column_facts
+from mixmend.mixtures.columns import column_facts
 from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.folded_full import FoldedFull, lane_tables
 from mixmend.mixtures.full import FullDensity, covariance_floors, prior_scales

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.mixtures import full_e_step, full_family
-from mixmend.mixtures.diagonal_family import column_facts
+from mixmend.mixtures.columns import column_facts
 from mixmend.mixtures.folded_full import FoldedFull
 from mixmend.mixtures.full import FullDensity, covariance_floors, prior_scales
 from mixmend.mixtures.matrices import floored
