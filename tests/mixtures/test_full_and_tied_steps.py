@@ -158,18 +158,16 @@ def test_skipping_conditional_covariances_would_be_seen(monkeypatch):
     n_components=st.integers(1, 4),
     share=st.floats(0.0, 0.9),
     dtype=st.sampled_from([np.float32, np.float64]),
-    with_prior=st.booleans(),
+    scale=st.sampled_from([None, "columns", "pooled"]),
     accelerate=st.booleans(),
 )
 @settings(max_examples=25)
-def test_the_objective_never_falls(
-    family, seed, n_components, share, dtype, with_prior, accelerate
-):
+def test_the_objective_never_falls(family, seed, n_components, share, dtype, scale, accelerate):
     rng = np.random.default_rng(seed)
     X = with_holes(rng, clusters(rng, 40, 3, 2) * [1.0, 100.0, 0.01], share).astype(dtype)
     if np.isnan(X).all():
         X[0, 0] = 1.0
-    prior = NormalInverseWishart(mean_strength=0.5) if with_prior else None
+    prior = None if scale is None else NormalInverseWishart(mean_strength=0.5, scale=scale)
     with warnings.catch_warnings():
         warnings.simplefilter("error", LikelihoodDecreasedWarning)
         block, density, base = problem(family, X, n_components, prior=prior)
@@ -263,11 +261,12 @@ def test_a_component_without_rows_keeps_its_shape(rng, family):
 
 
 @FAMILIES
-def test_the_prior_step_is_the_maximum_of_its_objective(rng, family):
+@pytest.mark.parametrize("scale", [3.0, "columns", "pooled"])
+def test_the_prior_step_is_the_maximum_of_its_objective(rng, family, scale):
     """From the same statistics no nearby parameters have a higher expected log posterior."""
     X = clusters(rng, 60, 3, 2)
     prior = NormalInverseWishart(
-        mean_strength=2.0, degrees=7.0, scale=3.0, weight_concentration=2.0
+        mean_strength=2.0, degrees=7.0, scale=scale, weight_concentration=2.0
     )
     block, density, base = problem(family, X, 2, prior=prior)
     shares = rng.dirichlet([1, 1], 60)
@@ -310,6 +309,45 @@ def test_the_default_prior_follows_the_units(rng, family):
     np.testing.assert_allclose(found[0].means * scale, found[1].means, rtol=1e-3)
 
 
+@FAMILIES
+@pytest.mark.parametrize("mean_strength", [0.0, 0.5])
+def test_what_is_borrowed_is_the_pooled_covariance_and_the_mode(rng, family, mean_strength):
+    X = with_holes(rng, clusters(rng, 90, 3, 2), 0.2)
+    prior = NormalInverseWishart(mean_strength=mean_strength, degrees=9.0, scale="pooled")
+    block, density, base = problem(family, X, 2, prior=prior)
+    pooled = family.full_covariances(base)[0]
+    # the base is found under the weak prior, whatever degrees are asked for
+    weak = problem(family, X, 1, prior=NormalInverseWishart(mean_strength=mean_strength))[2]
+    np.testing.assert_allclose(pooled, family.full_covariances(weak)[0], rtol=2e-2, atol=2e-2)
+    expected = 9.0 + 3 + 1 + (mean_strength > 0)
+    np.testing.assert_allclose(density.prior.scale, expected * pooled)
+    assert density.prior.degrees == 9.0
+    # where no row speaks, the M-step takes the mode of the prior (tied: beside two means)
+    start = family.given(np.full(2, 0.5), np.zeros((2, 3)), None, base)
+    nothing = density.e_step(start, block)
+    nothing = type(nothing)(0.0, 0.0 * nothing.rows, 0.0 * nothing.first, 0.0 * nothing.second)
+    stepped = family.full_covariances(density.m_step(nothing, start))
+    more = 1.0 if family is FULL else expected / (expected + (mean_strength > 0))
+    np.testing.assert_allclose(stepped, np.stack([more * pooled] * 2))
+
+
+def test_a_small_component_borrows_the_correlations_of_the_table(rng):
+    """Ten rows cannot tell six columns' correlations; those of the whole table help."""
+    d, loads = 6, np.linspace(1.0, 2.0, 6)
+    owner = np.arange(310) >= 300
+    X = rng.normal(size=(310, 1)) * loads + 0.3 * rng.normal(size=(310, d))
+    X[owner] += 1.5 * loads
+    truth = np.outer(loads, loads) + 0.09 * np.eye(d)
+    errors = {}
+    for scale in ("columns", "pooled"):
+        block, density, base = problem(FULL, X, 2, prior=NormalInverseWishart(scale=scale))
+        start = FULL.from_responsibilities(np.eye(2)[owner * 1], base, density, block)
+        small = run(density, start, [block], tol=0, max_iter=30).parameters.covariances[1]
+        whitened = np.linalg.solve(truth, small)
+        errors[scale] = np.trace(whitened) - np.linalg.slogdet(whitened)[1] - d  # 2 × KL
+    assert errors["pooled"] < 0.5 * errors["columns"]
+
+
 def test_a_prior_keeps_single_points_from_collapsing(rng):
     X = rng.normal(size=(40, 3))
     block, density, base = problem(FULL, X, 2, prior=NormalInverseWishart())
@@ -326,7 +364,10 @@ def test_a_prior_keeps_single_points_from_collapsing(rng):
     [
         ({"mean_strength": -1.0}, "mean_strength must be finite and not negative; got -1.0."),
         ({"degrees": 0.0}, "degrees must be None or a positive, finite number; got 0.0."),
-        ({"scale": "rows"}, "scale must be 'columns' or a positive number; got 'rows'."),
+        (
+            {"scale": "rows"},
+            "scale must be 'columns', 'pooled' or a positive number; got 'rows'.",
+        ),
         ({"weight_concentration": 0.0}, "weight_concentration must be positive; got 0.0."),
     ],
 )

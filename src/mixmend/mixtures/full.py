@@ -8,7 +8,7 @@ joint posterior mode instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ def covariance_floors(facts: ColumnFacts, min_variance: float = 0.0) -> Array:
 
 
 class PriorScales(NamedTuple):
-    """A prior in the units of the data: centre (d,), strength, degrees, diagonal scale (d,)."""
+    """A prior in the units of the data: centre (d,), strength, degrees, scale matrix (d, d)."""
 
     centre: Array
     strength: float
@@ -61,6 +61,9 @@ def prior_scales(
     prior: NormalInverseWishart | None, facts: ColumnFacts, n_components: int
 ) -> PriorScales | None:
     """What a prior means for columns with these means and variances.
+
+    A prior whose scale is "pooled" begins as the weak one under which the pooled covariance
+    is found; `borrowing` makes it what was asked for.
 
     Raises
     ------
@@ -76,11 +79,39 @@ def prior_scales(
             f"An inverse Wishart prior over {d} columns needs degrees greater than {d - 1}; "
             f"got {degrees:g}."
         )
+    if prior.scale == "pooled":
+        weak = replace(prior, degrees=None, scale="columns")
+        return prior_scales(weak, facts, 1)
     if prior.scale == "columns":
         scale = facts.variances / n_components ** (2.0 / d)
     else:
         scale = np.full(d, float(prior.scale))
-    return PriorScales(facts.means, prior.mean_strength, degrees, scale, prior.weight_concentration)
+    return PriorScales(
+        facts.means, prior.mean_strength, degrees, np.diag(scale), prior.weight_concentration
+    )
+
+
+def borrowing(
+    scales: PriorScales | None, prior: NormalInverseWishart | None, pooled: Array
+) -> PriorScales | None:
+    """The scales with the pooled covariance (d, d) as the mode, where "pooled" asks for it.
+
+    A component without any row then takes the pooled covariance itself.
+
+    Examples
+    --------
+    >>> prior = NormalInverseWishart(mean_strength=0.0, degrees=4.0, scale="pooled")
+    >>> facts = ColumnFacts(np.zeros(2), np.ones(2), np.zeros(2))
+    >>> borrowing(prior_scales(prior, facts, 3), prior, np.array([[1.0, 0.5], [0.5, 2.0]])).scale
+    array([[ 7. ,  3.5],
+           [ 3.5, 14. ]])
+    """
+    if scales is None or prior is None or prior.scale != "pooled":
+        return scales
+    d = len(pooled)
+    degrees = d + 2.0 if prior.degrees is None else prior.degrees
+    rows = degrees + d + 1.0 + (scales.strength > 0)
+    return scales._replace(degrees=degrees, scale=rows * pooled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +199,7 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
     if prior is not None:
         d = means.shape[1]
         gaps = means - prior.centre
-        scatters += np.diag(prior.scale) + prior.strength * gaps[:, :, None] * gaps[:, None, :]
+        scatters += prior.scale + prior.strength * gaps[:, :, None] * gaps[:, None, :]
         counts += prior.degrees + d + 1.0 + (prior.strength > 0)
     floor = np.diag(density.floors)
     covariances = parameters.covariances.copy()
@@ -210,7 +241,7 @@ def log_prior(parameters: Parameters, prior: PriorScales | None) -> float:
         d = len(mean)
         exponent = prior.degrees + d + 1.0 + (prior.strength > 0)
         total += exponent * float(np.log(np.diagonal(w)).sum())
-        total -= 0.5 * float(((w * w) @ prior.scale).sum())
+        total -= 0.5 * float(((w @ prior.scale) * w).sum())
         total -= 0.5 * prior.strength * float(((w @ (mean - prior.centre)) ** 2).sum())
     return total
 

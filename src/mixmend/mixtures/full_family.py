@@ -13,7 +13,7 @@ from mixmend.errors import MixmendError
 from mixmend.mixtures.columns import column_facts
 from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.folded_full import FoldedFull, lane_tables
-from mixmend.mixtures.full import FullDensity, covariance_floors, prior_scales
+from mixmend.mixtures.full import FullDensity, borrowing, covariance_floors, prior_scales
 from mixmend.mixtures.full_e_step import Parameters, posterior, statistics_of
 from mixmend.mixtures.matrices import floored
 from mixmend.mixtures.options import Options, require_arrays
@@ -54,10 +54,12 @@ class FullFamily:
         return pooled(density, block)
 
     def informed(self, density: FullDensity, base: Parameters, options: Options) -> FullDensity:
-        """Take the pooled covariance as the measure of a collapse."""
+        """Take the pooled covariance as the measure of a collapse, and what is borrowed."""
         if options.n_components == 1:
             return density
-        return replace(density, reference=base.covariances[0])
+        pooled = base.covariances[0]
+        prior = borrowing(density.prior, wishart(options), pooled)
+        return replace(density, prior=prior, reference=pooled)
 
     def from_responsibilities(
         self, shares: Array, base: Parameters, density: FullDensity, block: PatternBlock

@@ -149,9 +149,14 @@ class NormalInverseWishart:
         How many rows the prior mean counts for; 0 is no prior on the means.
     degrees : float or None, default None
         Degrees of freedom, greater than d - 1; None takes d + 2.
-    scale : "columns" or float, default "columns"
-        Diagonal of S, in squared units of the data; "columns" takes the variance of each
-        column's observed cells divided by K^(2 / d).
+    scale : "columns", "pooled" or float, default "columns"
+        S, in squared units of the data. A number or "columns" give a diagonal: "columns" the
+        variance of each column's observed cells divided by K^(2 / d). "pooled" takes the
+        covariance of one component fitted to all rows, times what makes it the prior's mode:
+        small components then borrow the correlations of the whole table, as if each held
+        ``degrees + d + 1`` rows more of that covariance (one more with a prior on the mean).
+        One component has nothing to borrow from: for it "pooled" is "columns" with the
+        default degrees.
     weight_concentration : float, default 1
         Dirichlet concentration of the weights. 1 is flat; below 1, components may be
         emptied; above 1, weights are drawn towards equality.
@@ -160,6 +165,14 @@ class NormalInverseWishart:
     ------
     MixmendError
         If a number is not finite or out of its range.
+
+    Notes
+    -----
+    "pooled" is an empirical Bayes prior: what it borrows is estimated from the same table.
+    It is the full-covariance form of Friedman's (1989) regularized discriminant analysis,
+    and suits tables with few rows for the d^2 / 2 numbers of each component's covariance,
+    and components that overlap: the distance between components that lie far apart is part
+    of the pooled covariance too, and would be borrowed with it.
 
     Examples
     --------
@@ -170,7 +183,7 @@ class NormalInverseWishart:
 
     mean_strength: float = 0.01
     degrees: float | None = None
-    scale: Literal["columns"] | float = "columns"
+    scale: Literal["columns", "pooled"] | float = "columns"
     weight_concentration: float = 1.0
 
     def __post_init__(self) -> None:
@@ -184,8 +197,10 @@ class NormalInverseWishart:
             )
         scale: Any = self.scale
         number = isinstance(scale, int | float) and 0 < scale < float("inf")
-        if not number and scale != "columns":
-            raise MixmendError(f"scale must be 'columns' or a positive number; got {self.scale!r}.")
+        if not number and scale not in ("columns", "pooled"):
+            raise MixmendError(
+                f"scale must be 'columns', 'pooled' or a positive number; got {self.scale!r}."
+            )
         if not 0 < self.weight_concentration < float("inf"):
             raise MixmendError(
                 f"weight_concentration must be positive; got {self.weight_concentration!r}."

@@ -147,7 +147,7 @@ class TiedDensity:
         if prior is not None:
             n_components, d = means.shape
             gaps = means - prior.centre
-            scatter += np.diag(prior.scale) + prior.strength * gaps.T @ gaps
+            scatter += prior.scale + prior.strength * gaps.T @ gaps
             count += prior.degrees + d + 1.0 + n_components * (prior.strength > 0)
         covariance = parameters.covariance
         if count > 0:
@@ -194,6 +194,6 @@ def log_prior(parameters: Parameters, prior: PriorScales | None) -> float:
     exponent = prior.degrees + d + 1.0 + n_components * (prior.strength > 0)
     total = log_prior_of_weights(parameters.weights, prior)
     total += exponent * float(np.log(np.diagonal(w)).sum())
-    total -= 0.5 * float(((w * w) @ prior.scale).sum())
+    total -= 0.5 * float(((w @ prior.scale) * w).sum())
     gaps = (parameters.means - prior.centre) @ w.T
     return float(total - 0.5 * prior.strength * (gaps * gaps).sum())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mixmend.mixtures import full_e_step, full_family
 from mixmend.mixtures.columns import column_facts
 from mixmend.mixtures.folded_full import FoldedFull
-from mixmend.mixtures.full import FullDensity, covariance_floors, prior_scales
+from mixmend.mixtures.full import FullDensity, borrowing, covariance_floors, prior_scales
 from mixmend.mixtures.matrices import floored
 from mixmend.mixtures.options import Options, require_arrays
 from mixmend.mixtures.pattern_rows import PatternBlock
@@ -43,10 +43,11 @@ class TiedFamily:
         return Parameters(full.weights, full.means, full.covariances[0])
 
     def informed(self, density: TiedDensity, base: Parameters, options: Options) -> TiedDensity:
-        """Take the pooled covariance as the measure of a collapse."""
+        """Take the pooled covariance as the measure of a collapse, and what is borrowed."""
         if options.n_components == 1:
             return density
-        return replace(density, reference=base.covariance)
+        prior = borrowing(density.prior, full_family.wishart(options), base.covariance)
+        return replace(density, prior=prior, reference=base.covariance)
 
     def from_responsibilities(
         self, shares: Array, base: Parameters, density: TiedDensity, block: PatternBlock
