@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from mixmend.errors import DataError, MixmendError, ModelFileError
+from mixmend.checks import (
+    bad_option,
+    finite_array,
+    number,
+    one_of,
+    out_of_range,
+    remember_names,
+    require_arrays,
+    whole,
+)
+from mixmend.errors import DataError, MixmendError
 from mixmend.mixtures.diagonal import INDEPENDENCE_WARNING
 from mixmend.mixtures.priors import PRIORS, Prior
 from mixmend.observed.matrix import ObservedMatrix
@@ -42,8 +50,8 @@ class Options:
 
 def checked(estimator: Any) -> Options:
     """The options of a mixture estimator, each of the right type and in its range."""
-    covariance_type = _one_of("covariance_type", estimator.covariance_type, COVARIANCE_TYPES)
-    center = _one_of("center", estimator.center, CENTERS)
+    covariance_type = one_of("covariance_type", estimator.covariance_type, COVARIANCE_TYPES)
+    center = one_of("center", estimator.center, CENTERS)
     if covariance_type != "spherical" and center != "none":
         raise MixmendError(
             f"center={center!r} needs covariance_type='spherical'; with {covariance_type!r} the "
@@ -53,7 +61,7 @@ def checked(estimator: Any) -> Options:
         covariance_type=covariance_type,
         n_components=whole("n_components", estimator.n_components, 1),
         n_init=whole("n_init", estimator.n_init, 1),
-        init_params=_one_of("init_params", estimator.init_params, INITS),
+        init_params=one_of("init_params", estimator.init_params, INITS),
         tol=number("tol", estimator.tol),
         max_iter=whole("max_iter", estimator.max_iter, 1),
         min_variance=number("min_variance", estimator.min_variance),
@@ -64,37 +72,6 @@ def checked(estimator: Any) -> Options:
         screen=whole("screen", estimator.screen, 0),
         n_factors=_rank(estimator.n_factors, covariance_type),
     )
-
-
-def bad_option(name: str, value: Any, choices: tuple[str, ...]) -> MixmendError:
-    """The error for a value that is none of the choices."""
-    return MixmendError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
-
-
-def out_of_range(name: str, value: Any, wanted: str) -> MixmendError:
-    """The error for a number out of its range."""
-    return MixmendError(f"{name} must be {wanted}; got {value!r}.")
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number of at least ``least``."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < least:
-        raise out_of_range(name, value, f"a whole number of at least {least}")
-    return int(value)
-
-
-def number(name: str, value: Any) -> float:
-    """A finite number that is not negative."""
-    plain = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not plain or not 0 <= float(value) < np.inf:
-        raise out_of_range(name, value, "a finite number that is not negative")
-    return float(value)
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise bad_option(name, value, choices)
-    return value
 
 
 def _prior(prior: Any, covariance_type: str) -> Prior | None:
@@ -176,16 +153,6 @@ def continued_start(parameters: Any, options: Options) -> Any:
             f"is {options.n_components}. Set warm_start=False to begin anew."
         )
     return parameters
-
-
-def finite_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """An array of finite numbers of a given shape."""
-    array = np.array(value, dtype=np.float64)
-    if array.shape != shape:
-        raise MixmendError(f"{name} must have shape {shape}; got {array.shape}.")
-    if not np.all(np.isfinite(array)):
-        raise MixmendError(f"{name} must be finite; it holds {array[~np.isfinite(array)][0]}.")
-    return array
 
 
 def require_rows(name: str, wanted: int, obs: ObservedMatrix) -> None:
@@ -282,33 +249,25 @@ def warn_of_independence(
         )
 
 
-def require_arrays(
-    arrays: dict[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], positive: bool = False
-) -> None:
-    """Refuse a model file's arrays that are missing, of another shape or not finite numbers."""
-    for name, shape in shapes.items():
-        if name not in arrays:
-            raise ModelFileError(f"The model file lacks the array {name!r}. Save the model again.")
-        array = arrays[name]
-        if array.shape != shape:
-            raise ModelFileError(
-                f"The model file's array {name!r} has shape {array.shape}, not {shape}. "
-                "Save the model again."
-            )
-        if array.dtype.kind != "f" or not np.all(np.isfinite(array)):
-            raise ModelFileError(
-                f"The model file's array {name!r} must hold finite numbers. Save the model again."
-            )
-        if positive and np.any(array < 0):
-            raise ModelFileError(
-                f"The model file's array {name!r} must not be negative. Save the model again."
-            )
-
-
-def remember_names(estimator: Any) -> None:
-    """Set scikit-learn's ``feature_names_in_`` from string column labels, or remove it."""
-    if hasattr(estimator, "feature_names_in_"):
-        del estimator.feature_names_in_
-    labels = estimator.column_labels_
-    if labels is not None and all(isinstance(label, str) for label in labels.tolist()):
-        estimator.feature_names_in_ = np.asarray(labels, dtype=object)
+__all__ = [
+    "CENTERS",
+    "COVARIANCE_TYPES",
+    "INITS",
+    "GivenStart",
+    "Options",
+    "bad_option",
+    "checked",
+    "continued_start",
+    "finite_array",
+    "given_start",
+    "number",
+    "one_of",
+    "out_of_range",
+    "remember_names",
+    "require_arrays",
+    "require_rows",
+    "warn_of_collapse",
+    "warn_of_empty",
+    "warn_of_independence",
+    "whole",
+]
