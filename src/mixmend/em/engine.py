@@ -20,13 +20,19 @@ S = TypeVar("S")
 
 
 class Density(Protocol[P, S]):
-    """What the engine needs to know of a density: three pure functions and a packing."""
+    """What the engine needs to know of a density: four pure functions and a packing."""
 
     def e_step(self, parameters: P, block: Block) -> S:
         """Expected sufficient statistics and log-likelihood of a block; they can be added."""
 
     def m_step(self, statistics: S, parameters: P) -> P:
         """Parameters that raise the objective, given statistics taken at ``parameters``."""
+
+    def recentred(self, statistics: S, old: P, new: P) -> S:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led.
+
+        Exact, and never by way of raw moments: what stepwise EM averages.
+        """
 
     def objective(self, statistics: S, parameters: P) -> float:
         """What EM raises: the log-likelihood, plus the log prior where there is one."""
@@ -75,6 +81,8 @@ class Fit(Generic[P]):
         Whether Ctrl-C ended the run.
     collapsed : bool
         Whether it ended at a singularity of the likelihood.
+    statistics
+        Expected sufficient statistics taken at ``parameters``; None where not kept.
     """
 
     parameters: P
@@ -84,6 +92,7 @@ class Fit(Generic[P]):
     converged: bool
     interrupted: bool = False
     collapsed: bool = False
+    statistics: Any = None
 
     @property
     def n_iter(self) -> int:
@@ -158,6 +167,7 @@ def run(
         converged,
         interrupted,
         density.collapsed(state.parameters),
+        state.statistics,
     )
 
 

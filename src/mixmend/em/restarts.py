@@ -70,6 +70,7 @@ def run_restarts(
     try:
         for start in starts:
             runs.append(run(density, start, blocks, max_iter=first_leg, **options))
+            _let_go(runs)
             if runs[-1].interrupted:
                 raise KeyboardInterrupt
         if first_leg < max_iter:
@@ -80,6 +81,7 @@ def run_restarts(
                 left = max_iter - first_leg
                 rest = run(density, runs[i].parameters, blocks, max_iter=left, **options)
                 runs[i] = _joined(runs[i], rest)
+                _let_go(runs)
                 if rest.interrupted:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -91,6 +93,14 @@ def run_restarts(
 
 def _merit(fit: Fit[P]) -> tuple[bool, float]:
     return not fit.collapsed, -np.inf if np.isnan(fit.objective) else fit.objective
+
+
+def _let_go(runs: list[Fit[P]]) -> None:
+    """Keep no statistics but the best run's: those of many starts would fill the memory."""
+    best = max(range(len(runs)), key=lambda i: _merit(runs[i]))
+    for i, other in enumerate(runs):
+        if i != best and other.statistics is not None:
+            runs[i] = replace(other, statistics=None)
 
 
 def _joined(head: Fit[P], tail: Fit[P]) -> Fit[P]:

@@ -12,7 +12,7 @@ only sums over observed cells. Under `DiagonalPrior` the same steps find the joi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -94,6 +94,10 @@ class DiagonalDensity:
         """Parameters that raise the objective the most."""
         return m_step(statistics, parameters, self)
 
+    def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
+        return recentred(statistics, old, new)
+
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood plus log prior density at the parameters of the E-step."""
         return statistics.log_likelihood + log_prior(parameters, self.prior)
@@ -172,6 +176,17 @@ def m_step(statistics: Statistics, parameters: Parameters, density: DiagonalDens
     return Parameters(weights, parameters.means + move, np.maximum(variances, floor))
 
 
+def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+    """Statistics around ``old``'s means, moved to ``new``'s: exact, without the rows."""
+    move = (new.means - old.means).T
+    support, deviations = statistics.support, statistics.deviations
+    return replace(
+        statistics,
+        deviations=deviations - support * move,
+        squares=statistics.squares + move * (support * move - 2.0 * deviations),
+    )
+
+
 def _exponent(prior: DiagonalPrior) -> float:
     """Twice the power of 1 / v in the prior density."""
     of_means = 1.0 if prior.mean_strength > 0 else 0.0
@@ -205,6 +220,7 @@ __all__ = [
     "log_prior",
     "m_step",
     "posterior",
+    "recentred",
     "row_bytes",
     "statistics_of",
 ]

@@ -16,8 +16,11 @@ from mixmend.em.engine import Fit
 from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning, IndependenceWarning
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
-from mixmend.mixtures.family import Family, Folded, family_of
-from mixmend.mixtures.fitting import Problem, fit_mixture
+from mixmend.mixtures.criteria import Criteria
+from mixmend.mixtures.family import Family, Folded
+from mixmend.mixtures.fitting import fit_mixture, new_problem
+from mixmend.mixtures.fixed import fixed_mask
+from mixmend.mixtures.online import Online, stream_of
 from mixmend.mixtures.priors import Prior
 from mixmend.mixtures.verbs import AlgebraVerbs
 from mixmend.observed.convert import as_observed
@@ -27,7 +30,7 @@ from mixmend.observed.matrix import ObservedMatrix
 Array = NDArray[np.float64]
 
 
-class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Gaussian mixture fitted by EM to the observed cells of a matrix with holes.
 
     Holes need no treatment beforehand: each row's likelihood is the marginal over the
@@ -79,6 +82,11 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         Means to start from; then there is one start.
     covariances_init : array-like, optional
         Variances to start from, in the shape of ``covariances_``.
+    fixed_components : array-like, optional
+        Positions of components, or a mask (K,), whose means and covariances stay as they start
+        (``means_init`` or ``warm_start``); weights and a tied covariance are learned.
+    learning_decay, learning_offset : float, default 0.7 and 1.0
+        Step size of minibatch t in `partial_fit`, ``(t + offset) ** -decay``; decay in (0.5, 1].
     warm_start : bool, default False
         Whether a further call of `fit` continues from the present parameters.
     random_state : int, Generator, RandomState or None, default None
@@ -106,11 +114,12 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
     converged_ : bool
         Whether the tolerance was reached.
     n_iter_ : int
-        Steps of the best start.
+        Steps of the best start, or minibatches.
     interrupted_ : bool
         Whether Ctrl-C ended the fit.
     history_ : list of float
-        Objective at the start and after each step of the best start.
+        Objective at the start and after each step of the best start; in `partial_fit`, what
+        a row of each minibatch scored on average before it was learned from.
     histories_ : list of list of float
         The same for every start.
     mean_variances_ : ndarray, shape (K, d), or None
@@ -119,6 +128,8 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         Prior variance of the means: given, learned, or infinite without a prior.
     offset_variance_ : float
         Learned variance of the row offsets; 0 without.
+    n_samples_seen_ : int
+        Rows that the model was fitted to, those of all minibatches together.
     column_labels_ : ndarray, shape (d,), or None
         Labels of the columns that the model was fitted to.
     n_features_in_ : int
@@ -173,6 +184,9 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         covariances_init: ArrayLike | None = None,
+        fixed_components: ArrayLike | None = None,
+        learning_decay: float = 0.7,
+        learning_offset: float = 1.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -193,6 +207,8 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         self.weights_init = weights_init
         self.means_init = means_init
         self.covariances_init = covariances_init
+        self.fixed_components = fixed_components
+        self.learning_decay, self.learning_offset = learning_decay, learning_offset
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -225,21 +241,18 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         options = checks.checked(self)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
         checks.require_rows("n_components", options.n_components, obs)
-        family = family_of(options.covariance_type)
-        given = earlier = None
+        earlier = None
         if self.warm_start and hasattr(self, "parameters_"):
             obs = self._new_rows(obs)
             earlier = checks.continued_start(self.parameters_, options)
-        else:
-            shape = family.covariance_shape(options.n_components, obs.shape[1])
-            given = checks.given_start(self, obs.shape[1], shape)
-        rng = as_generator(self.random_state)
-        problem = Problem(obs, options, family, given, earlier, rng)
+        problem = new_problem(self, obs, options, earlier)
         outcome = fit_mixture(problem, verbose=bool(self.verbose))
         labels = obs.column_labels if obs.has_column_labels else None
-        self._adopt(family, outcome.restarts.best, labels)
+        self._adopt(problem.family, outcome.restarts.best, labels)
+        self._density, self._stream = outcome.density, stream_of(outcome.restarts.best, obs)
         self.histories_ = [list(run.history) for run in outcome.restarts.runs]
         self.interrupted_ = outcome.restarts.interrupted
+        self.n_samples_seen_ = obs.shape[0]
         self._warn(obs)
         return self
 
@@ -257,6 +270,8 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         self.interrupted_, self.n_iter_ = fit.interrupted, fit.n_iter
         self.history_, self.histories_ = list(fit.history), [list(fit.history)]
         self.n_features_in_, self.column_labels_ = self.means_.shape[1], labels
+        self._fixed = fixed_mask(self.fixed_components, len(self.weights_))
+        self._stream, self._streaming, self.n_samples_seen_ = None, False, 0
         checks.remember_names(self)
         return self
 
@@ -282,7 +297,11 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         checks.warn_of_empty(obs, EmptyEntityWarning, stacklevel=4)
         checks.warn_of_independence(self, obs, IndependenceWarning, stacklevel=4)
         checks.warn_of_collapse(
-            self.weights_, self.collapsed_, obs, CollapsedComponentWarning, stacklevel=4
+            self.weights_,
+            self.collapsed_,
+            checks.counted_rows(obs),
+            CollapsedComponentWarning,
+            stacklevel=4,
         )
 
     @property
@@ -320,36 +339,6 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
         """Mean over rows of `score_samples` (by the row weights of an `ObservedMatrix`)."""
         obs = self._new_rows(X)
         return float(np.average(self.score_samples(obs), weights=obs.row_weights))
-
-    def n_parameters(self) -> int:
-        """Free parameters: means, covariances, K - 1 weights (and the offset variance)."""
-        check_is_fitted(self)
-        return self._family.n_parameters(self.parameters_)
-
-    def bic(self, X: Any, sample_size: Literal["rows", "entries"] = "rows") -> float:
-        """Bayesian information criterion, ``-2 l + parameters * log(size)``: lower is better.
-
-        Parameters
-        ----------
-        X : matrix-like, shape (n, d)
-            The data that the model was fitted to.
-        sample_size : {"rows", "entries"}, default "rows"
-            What counts as a draw: rows are the independent units of the mixture; observed
-            entries punish long rows' columns harder. Both appear in the literature.
-        """
-        obs = self._new_rows(X)
-        weights = _weights_of(obs)
-        size = {"rows": weights.sum(), "entries": weights @ obs.row_counts}.get(sample_size)
-        if size is None:
-            raise checks.bad_option("sample_size", sample_size, ("rows", "entries"))
-        deviance = -2.0 * float(weights @ self.score_samples(obs))
-        return deviance + self.n_parameters() * float(np.log(size))
-
-    def aic(self, X: Any) -> float:
-        """Akaike information criterion, ``-2 l + 2 * parameters``: lower is better."""
-        obs = self._new_rows(X)
-        deviance = -2.0 * float(_weights_of(obs) @ self.score_samples(obs))
-        return deviance + 2.0 * self.n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw complete rows from the fitted mixture.
@@ -405,7 +394,3 @@ class GaussianMixture(AlgebraVerbs, Completer, DensityMixin, BaseEstimator):  # 
     @classmethod
     def _from_saved(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return saving.mixture_from_saved(cls, header, arrays)
-
-
-def _weights_of(obs: ObservedMatrix) -> Array:
-    return np.ones(obs.shape[0]) if obs.row_weights is None else obs.row_weights

@@ -18,7 +18,7 @@ raises the likelihood at least as surely as EM and takes far fewer steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class FactorDensity:
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
         """Parameters that raise the objective."""
         return m_step(statistics, parameters, self)
+
+    def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
+        return recentred(statistics, old, new)
 
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood at the parameters of the E-step."""
@@ -179,12 +183,49 @@ def _standardised(
     r = loadings.shape[2]
     rows = statistics.factors[:, r, r]
     for k in np.flatnonzero(rows > _TINY):
-        moments = statistics.factors[k] / rows[k]
-        alpha = moments[r, :r]
-        root = np.linalg.cholesky(moments[:r, :r] - np.outer(alpha, alpha))
+        alpha, root = _factor_law(statistics.factors[k])
         means[k] += loadings[k] @ alpha
         loadings[k] = loadings[k] @ root
     return Parameters(rows / rows.sum(), means, np.ascontiguousarray(loadings), noise)
+
+
+def _factor_law(sums: Array) -> tuple[Array, Array]:
+    """Mean alpha of a component's factors, and the root of their covariance R."""
+    r = len(sums) - 1
+    moments = sums / sums[r, r]
+    alpha = moments[r, :r]
+    return alpha, np.linalg.cholesky(moments[:r, :r] - np.outer(alpha, alpha))
+
+
+def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+    """Statistics at ``old``, in terms of the means and the factors of ``new``.
+
+    Exact, without the rows. ``new`` must be what an M-step made of these statistics: its
+    factors are root^-1 (z - alpha), z being ``old``'s. A component whose mean and loadings
+    have not moved keeps its factors.
+    """
+    n_components, _, r = old.loadings.shape
+    basis = np.repeat(np.eye(r + 1)[None], n_components, axis=0)
+    for k in np.flatnonzero(statistics.factors[:, r, r] > _TINY):
+        if np.array_equal(old.means[k], new.means[k]) and np.array_equal(
+            old.loadings[k], new.loadings[k]
+        ):
+            continue
+        alpha, root = _factor_law(statistics.factors[k])
+        basis[k, :r, :r] = np.linalg.inv(root)
+        basis[k, :r, r] = -basis[k, :r, :r] @ alpha
+    each = basis[:, None]
+    turned = basis.swapaxes(1, 2)
+    move = new.means - old.means
+    deviations, support = statistics.deviations, statistics.systems[..., r, r]
+    centred = deviations - move[..., None] * statistics.systems[..., r]
+    return replace(
+        statistics,
+        factors=basis @ statistics.factors @ turned,
+        systems=each @ statistics.systems @ turned[:, None],
+        deviations=(each @ centred[..., None])[..., 0],
+        squares=statistics.squares + move * (support * move - 2.0 * deviations[..., r]),
+    )
 
 
 __all__ = [
@@ -195,6 +236,7 @@ __all__ = [
     "e_step",
     "m_step",
     "posterior",
+    "recentred",
     "row_bytes",
     "row_factors",
     "statistics_of",

@@ -10,8 +10,9 @@ import numpy as np
 from mixmend.em.block import Block
 from mixmend.em.engine import Density, Step
 from mixmend.em.restarts import Restarts, run_restarts
-from mixmend.mixtures.family import Family, PooledInterrupted
-from mixmend.mixtures.options import GivenStart, Options
+from mixmend.mixtures.family import Family, PooledInterrupted, family_of
+from mixmend.mixtures.fixed import with_fixed
+from mixmend.mixtures.options import GivenStart, Options, given_start
 from mixmend.mixtures.spherical_e_step import Parameters
 from mixmend.mixtures.starts import (
     column_means,
@@ -20,6 +21,7 @@ from mixmend.mixtures.starts import (
     random_responsibilities,
     seeded_responsibilities,
 )
+from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
@@ -44,6 +46,16 @@ class Outcome(NamedTuple):
     base: Any
 
 
+def new_problem(
+    estimator: Any, obs: ObservedMatrix, options: Options, earlier: Any = None
+) -> Problem:
+    """What a fit to ``obs`` begins with: earlier parameters, a given start, or draws."""
+    family = family_of(options.covariance_type)
+    shape = family.covariance_shape(options.n_components, obs.shape[1])
+    given = None if earlier is not None else given_start(estimator, obs.shape[1], shape)
+    return Problem(obs, options, family, given, earlier, as_generator(estimator.random_state))
+
+
 def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
     """Fit one component first (it gives column effects and scales), then K from every start."""
     options, family = problem.options, problem.family
@@ -57,6 +69,7 @@ def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
         return Outcome(Restarts(stop.fit, (stop.fit,), interrupted=True), density, None)
     density = family.informed(density, base, options)
     starts = _starts(problem, density, block, base)
+    density = with_fixed(density, options.fixed)
     total = len(starts) * options.max_iter
     with track("EM", total=total, enabled=verbose or None) as progress:
 

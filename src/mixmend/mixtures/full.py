@@ -143,6 +143,10 @@ class FullDensity:
         """The parameters under which the expected complete data are most probable."""
         return m_step(statistics, parameters, self)
 
+    def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
+        return recentred(statistics, old.means, new.means)
+
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood plus log prior density (up to a constant)."""
         return statistics.log_likelihood + log_prior(parameters, self.prior)
@@ -206,6 +210,26 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
     for k in np.flatnonzero(counts > 0):
         covariances[k] = floored(scatters[k] / counts[k], floor)
     return Parameters(new_weights(statistics.rows, prior), means, covariances)
+
+
+def recentred(statistics: Statistics, old: Array, new: Array) -> Statistics:
+    """Statistics around the means ``old`` (K, d), moved to ``new``: exact, without the rows.
+
+    What is missing stays as it was expected in the E-step. Second moments that are summed
+    over the components, as for tied covariances, are moved as a sum.
+    """
+    move, rows = new - old, statistics.rows[:, None]
+    # (x - new)(x - new)' = (x - old)(x - old)' - move (x - mid)' - (x - mid) move'
+    middle = statistics.first - 0.5 * rows * move
+    if statistics.second.ndim == 2:
+        cross = move.T @ middle
+    else:
+        cross = move[:, :, None] * middle[:, None, :]
+    return replace(
+        statistics,
+        first=statistics.first - rows * move,
+        second=statistics.second - (cross + cross.swapaxes(-1, -2)),
+    )
 
 
 def moved_means(

@@ -21,6 +21,7 @@ from mixmend.checks import (
 )
 from mixmend.errors import DataError, MixmendError
 from mixmend.mixtures.diagonal import INDEPENDENCE_WARNING
+from mixmend.mixtures.fixed import fixed_mask
 from mixmend.mixtures.priors import PRIORS, Prior
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -46,6 +47,9 @@ class Options:
     accelerate: bool
     screen: int
     n_factors: int | None
+    fixed: NDArray[np.bool_] | None
+    learning_decay: float
+    learning_offset: float
 
 
 def checked(estimator: Any) -> Options:
@@ -57,21 +61,38 @@ def checked(estimator: Any) -> Options:
             f"center={center!r} needs covariance_type='spherical'; with {covariance_type!r} the "
             "components have column means of their own, and rows no offsets."
         )
+    n_components = whole("n_components", estimator.n_components, 1)
+    prior = _prior(estimator.prior, covariance_type)
+    fixed = fixed_mask(estimator.fixed_components, n_components)
+    if fixed is not None and getattr(prior, "mean_variance", None) is not None:
+        raise MixmendError(
+            "fixed_components have means that are known, but this prior learns how sure all means "
+            "are. Set prior=None, or SphericalPrior(mean_variance=None)."
+        )
     return Options(
         covariance_type=covariance_type,
-        n_components=whole("n_components", estimator.n_components, 1),
+        n_components=n_components,
         n_init=whole("n_init", estimator.n_init, 1),
         init_params=one_of("init_params", estimator.init_params, INITS),
         tol=number("tol", estimator.tol),
         max_iter=whole("max_iter", estimator.max_iter, 1),
         min_variance=number("min_variance", estimator.min_variance),
         min_support=number("min_support", estimator.min_support),
-        prior=_prior(estimator.prior, covariance_type),
+        prior=prior,
         center=center,
         accelerate=bool(estimator.accelerate),
         screen=whole("screen", estimator.screen, 0),
         n_factors=_rank(estimator.n_factors, covariance_type),
+        fixed=fixed,
+        learning_decay=_decay(estimator.learning_decay),
+        learning_offset=number("learning_offset", estimator.learning_offset),
     )
+
+
+def _decay(value: Any) -> float:
+    if not 0.5 < number("learning_decay", value) <= 1.0:
+        raise out_of_range("learning_decay", value, "greater than 0.5 and at most 1")
+    return float(value)
 
 
 def _prior(prior: Any, covariance_type: str) -> Prior | None:
@@ -123,6 +144,11 @@ def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> Gi
         for name in ("weights_init", "covariances_init"):
             if getattr(estimator, name) is not None:
                 raise MixmendError(f"{name} needs means_init beside it: give both or neither.")
+        if estimator.fixed_components is not None:
+            raise MixmendError(
+                "fixed_components keep the values that they start with: give means_init (and "
+                "covariances_init), or fit once and go on with warm_start=True."
+            )
         return None
     n_components = estimator.n_components
     means = finite_array("means_init", estimator.means_init, (n_components, d))
@@ -212,13 +238,11 @@ def warn_of_empty(obs: ObservedMatrix, category: type[Warning], stacklevel: int)
 def warn_of_collapse(
     weights: NDArray[np.float64],
     collapsed: bool,
-    obs: ObservedMatrix,
+    counted: int,
     category: type[Warning],
     stacklevel: int,
 ) -> None:
-    """Say that components have lost their rows, or fallen onto points."""
-    # what counts is shares of rows: row weights may be given in any unit
-    counted = obs.shape[0] if obs.row_weights is None else np.count_nonzero(obs.row_weights)
+    """Say that components have lost their ``counted`` rows, or fallen onto points."""
     for k in np.flatnonzero(weights * counted < 1e-3):
         warnings.warn(
             f"Component {k} has lost its rows (weight {weights[k]:.2g}). "
@@ -233,6 +257,11 @@ def warn_of_collapse(
             category,
             stacklevel=stacklevel,
         )
+
+
+def counted_rows(obs: ObservedMatrix) -> int:
+    """Rows that count: what matters is shares of rows, row weights may be in any unit."""
+    return int(obs.shape[0] if obs.row_weights is None else np.count_nonzero(obs.row_weights))
 
 
 def warn_of_independence(

@@ -33,6 +33,8 @@ def parameters_to_header(estimator: Any) -> dict[str, Any]:
             value = {type(value).__name__: asdict(cast(Any, value))}
         elif name == "random_state" and not isinstance(value, int | np.integer | None):
             value = None
+        elif name == "fixed_components" and value is not None:
+            value = np.asarray(value).tolist()
         out[name] = value.item() if isinstance(value, np.generic) else value
     return out
 

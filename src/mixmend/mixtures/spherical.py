@@ -18,7 +18,7 @@ Ghahramani & Jordan (1994), whose steps are written out in the functions below.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +77,10 @@ class SphericalDensity:
     def m_step(self, statistics: Statistics, parameters: Parameters) -> Parameters:
         """Parameters that raise the objective the most, block-coordinate by block-coordinate."""
         return m_step(statistics, parameters, self)
+
+    def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
+        return recentred(statistics, old, new)
 
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood (bound) plus log prior densities at the parameters of the E-step."""
@@ -187,6 +191,24 @@ def m_step(statistics: Statistics, parameters: Parameters, density: SphericalDen
     )
 
 
+def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+    """Expected statistics around ``old``'s means, moved to ``new``'s: exact, without the rows.
+
+    The posteriors of components and row offsets stay those of the E-step. Under a prior on
+    the means the squared residuals are expected under ``new``'s posterior of the means.
+    """
+    move = (new.means - old.means).T
+    support, deviations = statistics.support, statistics.deviations
+    change = support * move * move - 2.0 * move * deviations
+    if old.mean_variances is not None and new.mean_variances is not None:
+        change = change + support * (new.mean_variances - old.mean_variances).T
+    return replace(
+        statistics,
+        residuals=statistics.residuals + change.sum(axis=0),
+        deviations=deviations - support * move,
+    )
+
+
 def _weights(rows: Array, prior: SphericalPrior | None) -> Array:
     excess = 0.0 if prior is None else prior.weight_concentration - 1.0
     raised = np.maximum(rows + excess, 0.0)
@@ -279,6 +301,7 @@ __all__ = [
     "log_prior",
     "m_step",
     "posterior",
+    "recentred",
     "rounding_floor",
     "row_bytes",
     "statistics_of",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixmend.em.block import Block
 from mixmend.kernels import full as kernels
@@ -26,6 +27,7 @@ from mixmend.mixtures.full import (
     log_prior_of_weights,
     moved_means,
     new_weights,
+    recentred,
     rounding,
 )
 from mixmend.mixtures.full_e_step import Statistics, whitener
@@ -127,11 +129,14 @@ class TiedDensity:
         Priors of means, covariance and weights.
     reference : ndarray, shape (d, d), or None
         Covariance of all rows, by which a collapse is measured; None: never.
+    fixed : ndarray of bool, shape (K,), or None
+        Components whose means stay: the covariance is learned around them.
     """
 
     floors: Array
     prior: PriorScales | None = None
     reference: Array | None = None
+    fixed: NDArray[np.bool_] | None = None
 
     def e_step(self, parameters: Parameters, block: Block) -> Statistics:
         """Expected sufficient statistics of a block of rows."""
@@ -141,6 +146,8 @@ class TiedDensity:
         """The parameters under which the expected complete data are most probable."""
         prior = self.prior
         means, move = moved_means(statistics, parameters.means, prior)
+        if self.fixed is not None:
+            means[self.fixed], move[self.fixed] = parameters.means[self.fixed], 0.0
         cross = move.T @ statistics.first
         scatter = statistics.second - cross - cross.T + (move.T * statistics.rows) @ move
         count = float(statistics.rows.sum())
@@ -153,6 +160,10 @@ class TiedDensity:
         if count > 0:
             covariance = floored(scatter / count, np.diag(self.floors))
         return Parameters(new_weights(statistics.rows, prior), means, covariance)
+
+    def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+        """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
+        return recentred(statistics, old.means, new.means)
 
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
         """Log-likelihood plus log prior density (up to a constant)."""
