@@ -19,7 +19,7 @@ from spherical_cases import parameters as spherical_parameters
 from spherical_cases import with_holes
 
 K, D, R, N = 3, 4, 2, 60
-WISHART = full.PriorScales(np.arange(4.0), 0.7, 7.0, np.full(4, 0.3), 1.5)
+WISHART = full.PriorScales(np.arange(4.0), 0.7, 7.0, 0.3 * np.eye(4), 1.5)
 
 
 def equal(one, other, rtol=1e-9):
