@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.utils.validation import check_is_fitted
 
+from mixmend.checks import bad_option
 from mixmend.mixtures.family import Family, Folded
 from mixmend.mixtures.fixed import free_parameters
-from mixmend.mixtures.options import bad_option
 from mixmend.mixtures.spherical_e_step import Array
 from mixmend.observed.matrix import ObservedMatrix
 
