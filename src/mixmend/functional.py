@@ -316,7 +316,7 @@ def kmeans_run(
     >>> distortion, mixture.var
     (4.0, array([0.5, 0.5]))
     """
-    from mixmend.mixtures import kmeans
+    from mixmend.mixtures import clustering
 
     data = _matrix(X)
     start = _parameters(mixture, data)
@@ -325,8 +325,8 @@ def kmeans_run(
     block = _complete(data, mixture)
     centers, before = start.means, np.inf
     while True:
-        labels, _, _ = kmeans.assign(centers, block)
-        centers, _ = kmeans.update(centers, labels, block)
+        labels, _, _ = clustering.assign(centers, block)
+        centers, _ = clustering.update(centers, labels, block)
         hard = np.eye(len(centers))[labels]
         around = spherical.statistics_of(hard, start._replace(means=centers), block)
         distortion = float(around.residuals.sum())

@@ -22,7 +22,7 @@ from mixmend.mixtures.fitting import fit_mixture, new_problem
 from mixmend.mixtures.fixed import fixed_mask
 from mixmend.mixtures.online import Online, stream_of
 from mixmend.mixtures.priors import Prior
-from mixmend.mixtures.verbs import AlgebraVerbs
+from mixmend.mixtures.verbs import AlgebraVerbs, FamiliarNames
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
@@ -30,7 +30,15 @@ from mixmend.observed.matrix import ObservedMatrix
 Array = NDArray[np.float64]
 
 
-class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianMixture(
+    AlgebraVerbs,
+    FamiliarNames,
+    Completer,
+    Online,
+    Criteria,
+    DensityMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Gaussian mixture fitted by EM to the observed cells of a matrix with holes.
 
     Holes need no treatment beforehand: each row's likelihood is the marginal over the
@@ -46,14 +54,15 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
         analysers, for hundreds of columns or more). All are exact on rows with holes.
     n_init : int, default 1
         Starts of EM; the best is kept.
-    init_params : {"k-means++", "random"}, default "k-means++"
+    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default "k-means++"
         Where EM starts: rows given to the nearest of K rows drawn by k-means++ over
-        observed cells, or random responsibilities.
+        observed cells; to the clusters that K-means makes of these; random
+        responsibilities; rows given to the nearest of K rows drawn evenly.
     tol : float, default 1e-6
         EM stops when the objective rises by at most ``tol`` times its absolute value; 0
         takes ``max_iter`` steps.
     max_iter : int, default 500
-        Most EM steps per start.
+        Most EM steps per start; 0 keeps the start.
     min_variance : float, default 0.0
         Floor of the component variances.
     min_support : float, default 0.0
@@ -77,9 +86,10 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
     n_factors : int, optional
         Rank of the covariances of "factor" beside their diagonal.
     weights_init : array-like, shape (K,), optional
-        Mixing weights to start from.
+        Mixing weights to start from. What is not given of a start is found by ``init_params``.
     means_init : array-like, shape (K, d), optional
-        Means to start from; then there is one start.
+        Means to start from; then there is one start, with even weights and the covariance of
+        all rows where these are not given.
     covariances_init : array-like, optional
         Variances to start from, in the shape of ``covariances_``.
     fixed_components : array-like, optional
@@ -106,6 +116,10 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
         For "factor": the covariance of component k is ``W_k W_k^T + diag(noise_k)``.
     log_likelihood_ : float
         Log-likelihood of the observed cells (under a prior on the means: a lower bound).
+    precisions_, precisions_cholesky_ : ndarray
+        Inverses of ``covariances_`` and their factors, as in scikit-learn.
+    lower_bound_, lower_bounds_ : float, list of float
+        ``objective_`` and the steps of ``history_`` per row, as in scikit-learn.
     objective_ : float
         What EM maximised: ``log_likelihood_`` plus the log prior.
     collapsed_ : bool
@@ -171,7 +185,7 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
         covariance_type: Literal["spherical", "diag", "tied", "full", "factor"] = "spherical",
         *,
         n_init: int = 1,
-        init_params: Literal["k-means++", "random"] = "k-means++",
+        init_params: Literal["k-means++", "kmeans", "random", "random_from_data"] = "k-means++",
         tol: float = 1e-6,
         max_iter: int = 500,
         min_variance: float = 0.0,
@@ -251,6 +265,8 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
         self._adopt(problem.family, outcome.restarts.best, labels)
         self._density, self._stream = outcome.density, stream_of(outcome.restarts.best, obs)
         self.histories_ = [list(run.history) for run in outcome.restarts.runs]
+        weights = obs.row_weights
+        self._row_mass = float(obs.shape[0] if weights is None else weights.sum())
         self.interrupted_ = outcome.restarts.interrupted
         self.n_samples_seen_ = obs.shape[0]
         self._warn(obs)
@@ -258,7 +274,7 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
 
     def _adopt(self, family: Family, fit: Fit[Any], labels: NDArray[Any] | None) -> Self:
         """Show a run as fitted attributes."""
-        parameters = fit.parameters
+        parameters, self._row_mass = fit.parameters, None
         self._family, self.parameters_ = family, parameters
         self.weights_ = parameters.weights
         self.means_ = np.ascontiguousarray(parameters.means)
@@ -287,7 +303,7 @@ class GaussianMixture(AlgebraVerbs, Completer, Online, Criteria, DensityMixin, B
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        elif not self.converged_ and self.tol > 0:
+        elif not self.converged_ and self.tol > 0 and self.max_iter > 0:
             warnings.warn(
                 f"EM did not converge in {self.max_iter} steps. Raise max_iter, raise tol or "
                 "try accelerate=True.",

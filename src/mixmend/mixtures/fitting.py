@@ -93,18 +93,43 @@ def _starts(problem: Problem, density: Density[Any, Any], block: Block, base: An
     options, family, given = problem.options, problem.family, problem.given
     if problem.earlier is not None:
         return [family.continued(problem.earlier, density, base)]
-    if given is not None:
-        start = family.given(given.weights, given.means, given.covariances, base)
-        return [family.continued(start, density, base)]
-    if options.n_components == 1:
-        return [base]
+    if given is not None and given.means is not None:
+        starts = [None]
+    elif options.n_components == 1:
+        starts = [base]
+    else:
+        starts = _found_starts(problem, density, block, base)
+    if given is None:
+        return starts
+    return [
+        family.continued(_mended(s, given, family, options, base), density, base) for s in starts
+    ]
+
+
+def _mended(start: Any, given: GivenStart, family: Family, options: Options, base: Any) -> Any:
+    """A start with what the user gave of it; the pooled covariance beside given means."""
+    weights, means, covariances = given
+    if means is None and covariances is None:
+        return start._replace(weights=weights)
+    if weights is None:
+        even = np.full(options.n_components, 1.0 / options.n_components)
+        weights = even if start is None else start.weights
+    return family.given(weights, start.means if means is None else means, covariances, base)
+
+
+def _found_starts(
+    problem: Problem, density: Density[Any, Any], block: Block, base: Any
+) -> list[Any]:
+    """As many starts as asked for, by the method asked for."""
+    options, family = problem.options, problem.family
     n, n_components, rng = problem.observed.shape[0], options.n_components, problem.rng
     if options.init_params == "random":
         shares = [random_responsibilities(n, n_components, rng) for _ in range(options.n_init)]
     else:
         seeding = _seeding(problem, block, base)
         shares = [
-            seeded_responsibilities(*seeding, n_components, rng) for _ in range(options.n_init)
+            seeded_responsibilities(*seeding, n_components, rng, options.init_params)
+            for _ in range(options.n_init)
         ]
     return [family.from_responsibilities(share, base, density, block) for share in shares]
 

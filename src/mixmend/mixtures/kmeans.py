@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,20 +20,12 @@ from mixmend.completion.completer import Completer
 from mixmend.em.block import Block
 from mixmend.em.engine import Fit
 from mixmend.errors import EmptyEntityWarning, MixmendError
-from mixmend.kernels import kmeans as kernels
-from mixmend.kernels.simd import LANES
-from mixmend.kernels.spherical import squared_distances
-from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
+from mixmend.mixtures.clustering import Clustering, assign, cluster
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.folded import FoldedSpherical
-from mixmend.mixtures.spherical_e_step import (
-    Parameters,
-    Posterior,
-    lane_count,
-    table,
-)
+from mixmend.mixtures.spherical_e_step import Parameters, Posterior
 from mixmend.mixtures.spherical_family import SPHERICAL
 from mixmend.mixtures.starts import column_means, pooled, seeded_rows
 from mixmend.observed.convert import as_observed
@@ -41,114 +33,6 @@ from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
-
-
-class Clustering(NamedTuple):
-    """One run of K-means.
-
-    Attributes
-    ----------
-    centers : ndarray, shape (K, d)
-        Means of the observed values of each cluster's rows.
-    labels : ndarray of int64, shape (n,)
-        Nearest centre of each row.
-    distortion : float
-        Sum over rows of the squared distance to their centre, over observed coordinates.
-    history : tuple of float
-        Distortion of the start and after each round.
-    converged : bool
-        Whether the tolerance was reached.
-    """
-
-    centers: Array
-    labels: NDArray[np.int64]
-    distortion: float
-    history: tuple[float, ...]
-    converged: bool
-
-
-def assign(centers: Array, block: Block) -> tuple[NDArray[np.int64], Array, Array]:
-    """Nearest centre of each row over the coordinates that the row observes.
-
-    Returns labels (n,), squared distances to the nearest centre (n,) and to all (n, K).
-    """
-    means = table(centers, block.by_row.values.dtype)
-    n = block.observed.shape[0]
-    distances = np.empty((n, means.shape[1]))
-    lanes = LANES[lane_count(len(centers))]
-    labels, smallest = np.empty(n, np.int64), np.empty(n)
-    with threads_for(block.observed.n_observed * means.shape[1]):
-        squared_distances(block.by_row, 0, means, None, lanes, distances, None)
-        kernels.nearest(distances, len(centers), labels, smallest)
-    return labels, smallest, distances[:, : len(centers)]
-
-
-def update(centers: Array, labels: NDArray[np.int64], block: Block) -> tuple[Array, Array]:
-    """Means of the observed values per cluster, and the weight of rows behind each (d, K).
-
-    Where no row of a cluster observes a column, the centre keeps its value.
-    """
-    d = block.observed.shape[1]
-    support, moves = np.zeros((d, len(centers))), np.zeros((d, len(centers)))
-    old = np.ascontiguousarray(centers.T)
-    with threads_for(block.observed.n_observed):
-        kernels.label_sums(block.observed.by_column, labels, block.row_weights, old, support, moves)
-    step = np.divide(moves, support, out=np.zeros_like(moves), where=support > 0)
-    return (old + step).T, support
-
-
-def cluster(
-    start: Array, block: Block, *, tol: float, max_iter: int, relocate: bool = True
-) -> Clustering:
-    """Lloyd's algorithm from given centres.
-
-    Parameters
-    ----------
-    start : ndarray, shape (K, d)
-        Centres to begin with.
-    block : Block
-        The rows.
-    tol : float
-        Stop when the distortion improves by at most this, in absolute terms.
-    max_iter : int
-        Most rounds (new centres, new assignment); the start is not one.
-    relocate : bool
-        Whether a cluster that lost its rows is moved to the row that lies farthest from
-        its centre; otherwise it stays where it was.
-    """
-    centers = start
-    history: list[float] = []
-    weights = block.row_weights
-    converged = False
-    labels = np.zeros(block.observed.shape[0], np.int64)
-    for turn in range(max_iter + 1):
-        labels, smallest, _ = assign(centers, block)
-        # a row that was moved needs a new centre: such a round is never the last one
-        moved = relocate and turn < max_iter
-        moved = moved and _fill_empty(labels, smallest, len(centers), block)
-        distortion = float(smallest.sum() if weights is None else weights @ smallest)
-        converged = not moved and bool(history) and history[-1] - distortion <= tol
-        history.append(distortion)
-        if converged or turn == max_iter:
-            break
-        centers, _ = update(centers, labels, block)
-    return Clustering(centers, labels, history[-1], tuple(history), converged)
-
-
-def _fill_empty(labels: NDArray[np.int64], smallest: Array, n_clusters: int, block: Block) -> bool:
-    """Give each empty cluster the row that is served worst, in place; says whether any was."""
-    moved = False
-    weights = np.ones(len(labels)) if block.row_weights is None else block.row_weights
-    for k in np.flatnonzero(np.bincount(labels, weights, n_clusters) == 0):
-        sizes = np.bincount(labels, weights, n_clusters)
-        # only rows whose own cluster keeps another row may move
-        candidates = np.where((sizes[labels] > weights) & (weights > 0), smallest, -1.0)
-        farthest = int(candidates.argmax())
-        if candidates[farthest] > 0:
-            labels[farthest] = k
-            smallest[farthest] = 0.0
-            moved = True
-    return moved
 
 
 def mixture_of(clustering: Clustering, block: Block) -> Parameters:
@@ -296,7 +180,7 @@ class KMeans(
         shape = (self.n_clusters, block.observed.shape[1])
         if not isinstance(self.init, str):
             return [checks.finite_array("init", self.init, shape)]
-        if self.init not in checks.INITS:
+        if self.init not in ("k-means++", "random"):
             raise MixmendError(
                 f"init must be 'k-means++', 'random' or an array of centres; got {self.init!r}."
             )

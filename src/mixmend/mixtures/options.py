@@ -27,7 +27,7 @@ from mixmend.observed.matrix import ObservedMatrix
 
 CENTERS = ("none", "columns", "rows", "biases")
 COVARIANCE_TYPES = ("spherical", "diag", "tied", "full", "factor")
-INITS = ("k-means++", "random")
+INITS = ("k-means++", "kmeans", "random", "random_from_data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def checked(estimator: Any) -> Options:
         n_init=whole("n_init", estimator.n_init, 1),
         init_params=one_of("init_params", estimator.init_params, INITS),
         tol=number("tol", estimator.tol),
-        max_iter=whole("max_iter", estimator.max_iter, 1),
+        max_iter=whole("max_iter", estimator.max_iter, 0),
         min_variance=number("min_variance", estimator.min_variance),
         min_support=number("min_support", estimator.min_support),
         prior=prior,
@@ -115,10 +115,10 @@ def _prior(prior: Any, covariance_type: str) -> Prior | None:
 
 
 class GivenStart(NamedTuple):
-    """A start that the user gave; covariances may be left open."""
+    """What the user gave of a start; the rest (None) is found as without it."""
 
-    weights: NDArray[np.float64]
-    means: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+    means: NDArray[np.float64] | None
     covariances: NDArray[np.float64] | None
 
 
@@ -140,34 +140,29 @@ def _rank(n_factors: Any, covariance_type: str) -> int | None:
 
 def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> GivenStart | None:
     """Start parameters that the user gave, checked; None where there are none."""
-    if estimator.means_init is None:
-        for name in ("weights_init", "covariances_init"):
-            if getattr(estimator, name) is not None:
-                raise MixmendError(f"{name} needs means_init beside it: give both or neither.")
-        if estimator.fixed_components is not None:
-            raise MixmendError(
-                "fixed_components keep the values that they start with: give means_init (and "
-                "covariances_init), or fit once and go on with warm_start=True."
-            )
-        return None
+    if estimator.means_init is None and estimator.fixed_components is not None:
+        raise MixmendError(
+            "fixed_components keep the values that they start with: give means_init (and "
+            "covariances_init), or fit once and go on with warm_start=True."
+        )
+    weights = means = covariances = None
     n_components = estimator.n_components
-    means = finite_array("means_init", estimator.means_init, (n_components, d))
-    if estimator.weights_init is None:
-        weights = np.full(n_components, 1.0 / n_components)
-    else:
+    if estimator.means_init is not None:
+        means = finite_array("means_init", estimator.means_init, (n_components, d))
+    if estimator.weights_init is not None:
         weights = finite_array("weights_init", estimator.weights_init, (n_components,))
         if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0):
             raise MixmendError(
                 f"weights_init must be non-negative and sum to 1; its sum is {weights.sum():g}."
             )
-    if estimator.covariances_init is None:
-        return GivenStart(weights, means, None)
-    covariances = finite_array("covariances_init", estimator.covariances_init, covariance_shape)
-    matrices = estimator.covariance_type in ("full", "tied", "factor")
-    smallest = np.linalg.eigvalsh(covariances).min() if matrices else covariances.min()
-    if smallest <= 0:
-        raise MixmendError(f"covariances_init must be positive (definite); got {smallest:g}.")
-    return GivenStart(weights, means, covariances)
+    if estimator.covariances_init is not None:
+        covariances = finite_array("covariances_init", estimator.covariances_init, covariance_shape)
+        matrices = estimator.covariance_type in ("full", "tied", "factor")
+        smallest = np.linalg.eigvalsh(covariances).min() if matrices else covariances.min()
+        if smallest <= 0:
+            raise MixmendError(f"covariances_init must be positive (definite); got {smallest:g}.")
+    given = GivenStart(weights, means, covariances)
+    return None if all(part is None for part in given) else given
 
 
 def continued_start(parameters: Any, options: Options) -> Any:

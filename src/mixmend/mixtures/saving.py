@@ -71,6 +71,7 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
         "collapsed": bool(model.collapsed_),
         "n_components": len(model.weights_),
         "n_features": int(model.n_features_in_),
+        "row_mass": model._row_mass,
     }
     arrays: Arrays = {
         "weights": model.parameters_.weights,
@@ -105,6 +106,8 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
         collapsed=bool(header["collapsed"]),
     )
     model._adopt(family, fit, labels)
+    mass = header.get("row_mass")  # files of earlier versions do not say
+    model._row_mass = None if mass is None else float(mass)
     return model  # type: ignore[no-any-return]
 
 

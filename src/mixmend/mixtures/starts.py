@@ -9,6 +9,7 @@ from mixmend.em.block import Block
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import squared_distances
 from mixmend.kernels.threads import threads_for
+from mixmend.mixtures.clustering import cluster
 from mixmend.mixtures.spherical_e_step import (
     Array,
     Parameters,
@@ -18,6 +19,9 @@ from mixmend.mixtures.spherical_e_step import (
     table,
 )
 from mixmend.observed.matrix import ObservedMatrix
+
+_KMEANS_ROUNDS = 100
+"""Rounds after which clusters are good enough to begin EM with."""
 
 
 def pooled(block: Block, centre: Array) -> Parameters:
@@ -61,21 +65,59 @@ def random_responsibilities(n: int, n_components: int, rng: np.random.Generator)
 
 
 def seeded_responsibilities(
-    block: Block, base: Parameters, n_components: int, rng: np.random.Generator
+    block: Block,
+    base: Parameters,
+    n_components: int,
+    rng: np.random.Generator,
+    init: str = "k-means++",
 ) -> Array:
-    """Rows given whole to the nearest of K rows that `seeded_rows` picks.
+    """Rows given whole to one of K groups: around picked rows, or the clusters of K-means.
 
-    Rows without any observed cell are shared among all components.
+    Parameters
+    ----------
+    block : Block
+        The rows.
+    base : Parameters
+        One component fitted to them, as `seeded_rows` needs it.
+    n_components : int
+        K.
+    rng : Generator
+        Draws the rows.
+    init : {"k-means++", "random_from_data", "kmeans"}
+        The nearest of K rows that k-means++ picks; of K rows picked evenly; the clusters of
+        K-means over observed cells, which starts from k-means++.
+
+    Returns
+    -------
+    ndarray, shape (n, K)
+        Rows without any observed cell are shared among all components.
     """
-    _, owner = seeded_rows(block, base, n_components, rng)
+    picked, owner = seeded_rows(block, base, n_components, rng, init != "random_from_data")
+    if init == "kmeans":
+        owner = _clustered(block, base, picked)
     responsibilities = np.zeros((len(owner), n_components))
     responsibilities[np.arange(len(owner)), owner] = 1.0
     responsibilities[block.counts == 0] = 1.0 / n_components
     return responsibilities
 
 
+def _clustered(block: Block, base: Parameters, picked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Clusters of the rows, offsets taken out, by K-means from picked rows."""
+    offsets = posterior(base, block).offsets[:, 0]
+    if offsets.any():
+        view, rows = block.by_row, block.observed.entry_rows
+        block = Block(block.observed.with_values(view.values - offsets[rows]))
+        offsets = np.zeros_like(offsets)
+    centers = np.stack([_filled_row(block, base, offsets, int(u)) for u in picked])
+    return cluster(np.asfortranarray(centers), block, tol=0.0, max_iter=_KMEANS_ROUNDS).labels
+
+
 def seeded_rows(
-    block: Block, base: Parameters, n_components: int, rng: np.random.Generator
+    block: Block,
+    base: Parameters,
+    n_components: int,
+    rng: np.random.Generator,
+    spread: bool = True,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pick K rows by k-means++ (Arthur & Vassilvitskii 2007) over observed cells.
 
@@ -83,7 +125,7 @@ def seeded_rows(
     averaged per cell, with the picked row's holes filled by its expectation under ``base``
     (one component): a cell that nobody saw adds nothing. Where ``base`` has row offsets
     they are taken out of both rows. Rows without any observed cell are never picked while
-    others are left.
+    others are left. Without ``spread`` every row has the same chance (by its weight).
 
     Returns
     -------
@@ -104,14 +146,20 @@ def seeded_rows(
         # with fewer distinct rows than components, the rest are drawn like the first
         mass = mass if mass.sum() > 0 else draw if draw.sum() > 0 else np.ones(n)
         picked[k] = rng.choice(n, p=mass / mass.sum())
-        columns, values = block.observed.row(int(picked[k]))
-        centre = base.means[0].copy()
-        centre[columns] = values - offsets[picked[k]]
-        distance = _mean_distances(block, centre, offsets)
+        distance = _mean_distances(block, _filled_row(block, base, offsets, picked[k]), offsets)
         owner[distance < nearest] = k
         nearest = np.minimum(nearest, distance)
-        mass = draw * nearest
+        # a row at distance 0 is a picked one, or its equal
+        mass = draw * (nearest if spread else nearest > 0)
     return picked, owner
+
+
+def _filled_row(block: Block, base: Parameters, offsets: Array, row: int) -> Array:
+    """A row without its offset, its holes filled by their expectation, shape (d,)."""
+    columns, values = block.observed.row(int(row))
+    filled = base.means[0].copy()
+    filled[columns] = values - offsets[row]
+    return np.asarray(filled)
 
 
 def _mean_distances(block: Block, centre: Array, offsets: Array) -> Array:

@@ -1,9 +1,10 @@
-"""The algebra of mixtures as methods of a fitted estimator."""
+"""Methods and names of a fitted estimator that follow from its parameters."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
@@ -52,3 +53,59 @@ class AlgebraVerbs:
         if not isinstance(other, Mixture):
             return NotImplemented
         return algebra.add(self.distribution(), other)
+
+
+_ROOTS = ("spherical", "diag")
+"""Types whose covariances are numbers, not matrices."""
+
+
+class FamiliarNames:
+    """What scikit-learn's `GaussianMixture` calls by these names, made at each use."""
+
+    _family: Family
+    parameters_: Any
+    objective_: float
+    history_: list[float]
+    _row_mass: float | None = None
+
+    @property
+    def precisions_(self) -> Array:
+        """Inverses of the component (co)variances, in the shape of ``covariances_``."""
+        factors = self.precisions_cholesky_
+        if self._family.name in _ROOTS:
+            return np.asarray(factors * factors)
+        return np.asarray(factors @ np.swapaxes(factors, -1, -2))
+
+    @property
+    def precisions_cholesky_(self) -> Array:
+        """Factors of the precisions: upper triangles U with ``precision = U @ U.T``.
+
+        Roots of the precisions for "spherical" and "diag".
+        """
+        if not hasattr(self, "parameters_"):
+            raise AttributeError("precisions_ and precisions_cholesky_ are known after fit.")
+        covariances = self._family.covariances(self.parameters_)
+        if self._family.name in _ROOTS:
+            return np.asarray(1.0 / np.sqrt(covariances))
+        factors = np.linalg.cholesky(covariances)
+        inverses = np.linalg.solve(
+            factors, np.broadcast_to(np.eye(factors.shape[-1]), factors.shape)
+        )
+        return np.asarray(np.swapaxes(np.tril(inverses), -1, -2))
+
+    @property
+    def lower_bound_(self) -> float:
+        """``objective_`` per row (per unit of row weight) of the data that were fitted."""
+        rows = self._rows_fitted()
+        return self.objective_ / rows
+
+    @property
+    def lower_bounds_(self) -> list[float]:
+        """The same after each step, shape (n_iter_,)."""
+        rows = self._rows_fitted()
+        return [value / rows for value in self.history_[1:]]
+
+    def _rows_fitted(self) -> float:
+        if self._row_mass is None:
+            raise AttributeError("lower_bound_ is known after fit.")
+        return self._row_mass
