@@ -12,8 +12,9 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
-from numba import extending, types
+from numba import extending, types, uint64
 from numba.core import cgutils
 
 from mixmend.kernels.simd import LANES
@@ -177,3 +178,34 @@ def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
             for a, b in zip(vectors[::2], vectors[1::2], strict=True)
         ]
     return vectors[0]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any, triangle: int) -> None:
+    """``out[i, j] += sum_t a[t, i] b[t, j]`` by blocks; ``steps`` are a's for t and for i.
+
+    ``triangle`` -1: only blocks that touch j <= i; 1: only t < i + block, for a triangular
+    a; 0: everything.
+    """
+    rows, lanes = tokens
+    flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    height, width = out.shape
+    for i in range(0, height, len(rows)):
+        terms = min(count, i + len(rows)) if triangle == 1 else count
+        end = min(width, i + len(rows)) if triangle == -1 else width
+        for j in range(0, end, len(lanes)):
+            add_outer(
+                flat_a,
+                uint64(i) * uint64(steps[1]),
+                uint64(steps[0]),
+                uint64(steps[1]),
+                flat_b,
+                uint64(j),
+                uint64(b.shape[1]),
+                uint64(terms),
+                flat,
+                uint64(i) * uint64(width) + uint64(j),
+                uint64(width),
+                rows,
+                lanes,
+            )

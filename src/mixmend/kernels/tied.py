@@ -19,7 +19,7 @@ import numpy as np
 from numba import prange, uint64
 
 from mixmend.kernels.full import bayes
-from mixmend.kernels.products import add_outer
+from mixmend.kernels.products import multiply
 from mixmend.kernels.simd import fma, load, minus, scale, store, zeros
 
 _AT_ONCE = 4
@@ -68,37 +68,6 @@ class _Work(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any, triangle: int) -> None:
-    """``out[i, j] += sum_t a[t, i] b[t, j]`` by blocks; ``steps`` are a's for t and for i.
-
-    ``triangle`` -1: only blocks that touch j <= i; 1: only t < i + block, for a triangular
-    a; 0: everything.
-    """
-    rows, lanes = tokens
-    flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    height, width = out.shape
-    for i in range(0, height, len(rows)):
-        terms = min(count, i + len(rows)) if triangle == 1 else count
-        end = min(width, i + len(rows)) if triangle == -1 else width
-        for j in range(0, end, len(lanes)):
-            add_outer(
-                flat_a,
-                uint64(i) * uint64(steps[1]),
-                uint64(steps[0]),
-                uint64(steps[1]),
-                flat_b,
-                uint64(j),
-                uint64(b.shape[1]),
-                uint64(terms),
-                flat,
-                uint64(i) * uint64(width) + uint64(j),
-                uint64(width),
-                rows,
-                lanes,
-            )
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _distances(tables: Any, n_rows: int, lanes: Any, work: Any) -> None:
     """``joint[k, r] = terms[k] - |white row - white mean|^2 / 2``."""
     d, n_components = len(tables.centre), len(tables.terms)
@@ -140,7 +109,7 @@ def _residuals(n_rows: int, tokens: Any, means: Any, work: Any) -> None:
             work.shares[r, k] = work.joint[k, r]
         for j in range(d):
             work.expected[r, j] = 0.0
-    _multiply(work.joint, (work.joint.shape[1], 1), means, work.expected, n_components, tokens, 0)
+    multiply(work.joint, (work.joint.shape[1], 1), means, work.expected, n_components, tokens, 0)
     for r in range(n_rows):
         weight = work.weights[r]
         inverse = 1.0 / weight if weight > 0.0 else 0.0
@@ -181,21 +150,21 @@ def _work_on(tables: Any, layout: Any, weights: Any, sums: Any, tokens: Any, tas
         for i in range(dp):
             for r in range(size):
                 work.white[i, r] = 0.0
-        _multiply(tables.whitener, (1, dp), work.lines, work.white, d, (shape[0], lanes), 1)
+        multiply(tables.whitener, (1, dp), work.lines, work.white, d, (shape[0], lanes), 1)
         _distances(tables, n_rows, lanes, work)
         sums.log_likelihood[task] += bayes(work.joint[:n_components], n_rows, lanes, work.weights)
         for k in range(n_components):
             for r in range(n_rows):
                 sums.rows[task, k] += work.joint[k, r]
         _residuals(n_rows, shape, tables.means, work)
-        _multiply(work.shares, (kp, 1), work.rows, sums.first[task], n_rows, shape, 0)
-        _multiply(work.weighted, (dp, 1), work.expected, sums.scatter[task], n_rows, shape, -1)
+        multiply(work.shares, (kp, 1), work.rows, sums.first[task], n_rows, shape, 0)
+        multiply(work.weighted, (dp, 1), work.expected, sums.scatter[task], n_rows, shape, -1)
         for r in range(n_rows):  # products of responsibilities, each once with the weight
             inverse = 1.0 / work.weights[r] if work.weights[r] > 0.0 else 0.0
             for k in range(n_components):
                 work.joint[k, r] = inverse * work.shares[r, k]
         joint_steps = (1, size)
-        _multiply(work.joint, joint_steps, work.shares, sums.products[task], n_rows, shape, -1)
+        multiply(work.joint, joint_steps, work.shares, sums.products[task], n_rows, shape, -1)
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")

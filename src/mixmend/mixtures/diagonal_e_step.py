@@ -1,12 +1,12 @@
 """The E-step of diagonal mixtures: from parameters to responsibilities and statistics.
 
-Tile by tile, as for spherical mixtures (`mixmend.mixtures.spherical_e_step`). Complete
-matrices take kernels that walk the dense array without indices.
+Tile by tile, as for spherical mixtures (`mixmend.mixtures.spherical_e_step`). Complete rows
+take the matrix products of `mixmend.mixtures.complete_rows`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from mixmend.kernels import diagonal as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import responsibilities
 from mixmend.kernels.threads import threads_for
+from mixmend.mixtures import complete_rows
+from mixmend.mixtures.complete_rows import Columns
 from mixmend.mixtures.spherical_e_step import (
     Array,
     Table,
@@ -27,8 +29,6 @@ from mixmend.mixtures.spherical_e_step import (
 )
 
 _ROWS_PER_TASK = 256
-_PARTS = 16
-"""Parts of a tile's rows whose column sums are made apart; fixed, so that sums never differ."""
 
 
 class Parameters(NamedTuple):
@@ -104,13 +104,12 @@ def row_bytes(n_components: int, itemsize: int) -> int:
 class _Work:
     """Parameters in the form that kernels read, and the arrays of one tile used again."""
 
-    def __init__(self, parameters: Parameters, block: Block) -> None:
+    def __init__(self, parameters: Parameters, block: Block, log_scales: Array | None) -> None:
         self.block = block
         self.n_components, self.d = parameters.means.shape
         self.width = padded(self.n_components)
         self.lanes = LANES[lane_count(self.n_components)]
         dtype = block.observed.dtype
-        self.complete = block.observed.is_complete and block.observed.n_observed > 0
         self.means = table(parameters.means, dtype)
         # the kernels' means are rounded to the data's precision: what that moved them by
         self.rounding = self.means[:, : self.n_components] - parameters.means.T
@@ -121,16 +120,10 @@ class _Work:
             self.terms[0, : self.n_components] = np.log(parameters.weights)
         self.terms[1] = 0.5 * np.log(2.0 * np.pi)
         self.terms[2] = 0.5
-        if self.complete:
-            self.terms[0, : self.n_components] -= 0.5 * np.log(parameters.variances).sum(axis=1)
-            self.tables = precisions
-            self.dense = block.observed.dense
-            self.parts = np.zeros((_PARTS, 2, self.d, self.width))
-        else:
-            logs = table(np.log(parameters.variances), dtype)
-            shape = (self.d, 3 * self.width)
-            self.tables = aligned_zeros(shape, dtype).reshape(self.d, 3, self.width)
-            self.tables[:] = np.stack([self.means, precisions, logs], axis=1)
+        logs = table(_log_scales(parameters, log_scales), dtype)
+        shape = (self.d, 3 * self.width)
+        self.tables = aligned_zeros(shape, dtype).reshape(self.d, 3, self.width)
+        self.tables[:] = np.stack([self.means, precisions, logs], axis=1)
         tile = (block.tile_rows, self.width)
         self.distances = aligned_zeros(tile, np.float64)
         self.posterior: Table = aligned_zeros(tile, dtype)  # lanes beyond K stay 0
@@ -144,12 +137,7 @@ class _Work:
         """Log joint densities and posterior of a tile; sums over rows (5, padded K)."""
         block, rows = self.block, slice(first, first + n_rows)
         distances = self.distances[:n_rows]
-        if self.complete:
-            kernels.complete_distances(
-                self.dense, first, self.means, self.tables, self.lanes, distances
-            )
-        else:
-            kernels.scaled_distances(block.by_row, first, self.tables, self.lanes, distances)
+        kernels.scaled_distances(block.by_row, first, self.tables, self.lanes, distances)
         weights = block.row_weights if weighted else None
         totals = np.empty((-(-n_rows // _ROWS_PER_TASK), 5, self.width))
         responsibilities(
@@ -164,23 +152,15 @@ class _Work:
         )
         return np.asarray(totals.sum(axis=0))
 
-    def add_columns(self, tile: int, first: int, n_rows: int) -> None:
+    def add_columns(self, tile: int) -> None:
         """Add a tile to the sums by column."""
-        if self.complete:
-            kernels.complete_moments(
-                self.dense, first, n_rows, self.means, self.posterior, self.lanes, self.parts
-            )
-        else:
-            view = self.block.by_tile_column
-            kernels.column_moments(
-                view, tile * self.d, self.means, self.posterior, self.lanes, *self.sums
-            )
+        view = self.block.by_tile_column
+        kernels.column_moments(
+            view, tile * self.d, self.means, self.posterior, self.lanes, *self.sums
+        )
 
     def statistics(self, log_likelihood: float, rows: Array) -> Statistics:
         """The sums, moved from the kernels' rounded means to the parameters' own."""
-        if self.complete:
-            self.sums[1:] += self.parts.sum(axis=0)
-            self.sums[0, :, : self.n_components] += rows
         s0, s1, s2 = self.sums[:, :, : self.n_components]
         gap = self.rounding
         return Statistics(
@@ -188,23 +168,52 @@ class _Work:
         )
 
 
-def e_step(parameters: Parameters, block: Block) -> Statistics:
+def _log_scales(parameters: Parameters, given: Array | None) -> Array:
+    return np.log(parameters.variances) if given is None else given
+
+
+def _columns(parameters: Parameters, log_scales: Array | None = None) -> Columns:
+    """The same density as complete rows want it."""
+    d = parameters.means.shape[1]
+    scales = _log_scales(parameters, log_scales).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_terms = np.log(parameters.weights) - 0.5 * (scales + d * np.log(2.0 * np.pi))
+    return Columns(log_terms, parameters.means, 1.0 / parameters.variances)
+
+
+def e_step(parameters: Parameters, block: Block, log_scales: Array | None = None) -> Statistics:
     """Expected sufficient statistics of a block, tile by tile.
 
-    The responsibilities live only as long as their tile is worked on.
+    The responsibilities live only as long as their tile is worked on. ``log_scales`` (K, d)
+    stand in the log densities where the logarithms of the variances would: a variational
+    step's expectations of those. Nor need its weights sum to 1.
     """
-    work = _Work(parameters, block)
+    columns = _columns(parameters, log_scales)
+    if complete_rows.suits(columns, block):
+        return _of_moments(complete_rows.moments(columns, block))
+    work = _Work(parameters, block, log_scales)
     totals = np.zeros((5, work.width))
     with work.threads():
         for tile, (first, n_rows) in enumerate(block.tiles()):
             totals += work.bayes(first, n_rows)
-            work.add_columns(tile, first, n_rows)
+            work.add_columns(tile)
     return work.statistics(float(totals[4, 0]), totals[0, : work.n_components].copy())
 
 
-def posterior(parameters: Parameters, block: Block) -> Posterior:
+def _of_moments(moments: complete_rows.Moments) -> Statistics:
+    support = np.broadcast_to(moments.rows, moments.first.shape)
+    return Statistics(
+        moments.log_likelihood, moments.rows, support, moments.first, moments.second
+    )
+
+
+def posterior(parameters: Parameters, block: Block, log_scales: Array | None = None) -> Posterior:
     """Responsibilities and log densities of every row of a block; row weights do not enter."""
-    work = _Work(parameters, block)
+    columns = _columns(parameters, log_scales)
+    if complete_rows.suits(columns, block):
+        shares, joint = complete_rows.posterior(columns, block)
+        return Posterior(shares, np.asarray(logsumexp(joint, axis=1)))
+    work = _Work(parameters, block, log_scales)
     n = len(block.counts)
     out, densities = np.empty((n, work.n_components)), np.empty(n)
     with work.threads():
@@ -221,11 +230,17 @@ def statistics_of(shares: Array, parameters: Parameters, block: Block) -> Statis
 
     What an M-step alone needs: the log-likelihood is not defined and given as NaN.
     """
-    work = _Work(parameters, block)
+    columns = _columns(parameters)
+    if complete_rows.suits_given_shares(columns, block):
+        return replace(
+            _of_moments(complete_rows.moments(columns, block, shares)),
+            log_likelihood=float("nan"),
+        )
+    work = _Work(parameters, block, None)
     if block.row_weights is not None:
         shares = shares * block.row_weights[:, None]
     with work.threads():
         for tile, (first, n_rows) in enumerate(block.tiles()):
             work.posterior[:n_rows, : work.n_components] = shares[first : first + n_rows]
-            work.add_columns(tile, first, n_rows)
+            work.add_columns(tile)
     return work.statistics(float("nan"), shares.sum(axis=0))

@@ -8,7 +8,7 @@ caller asks for them (`posterior`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,6 +19,8 @@ from mixmend.em.block import Block
 from mixmend.kernels import spherical as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
+from mixmend.mixtures import complete_rows
+from mixmend.mixtures.complete_rows import Columns
 
 Array: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.floating[Any]]
@@ -204,23 +206,49 @@ def _offsets(parameters: Parameters, block: Block) -> _Offsets:
     return _Offsets(levels, tau / total, 0.5 * np.log(total / variances), variances)
 
 
+def _columns(parameters: Parameters) -> Columns:
+    """The same density as complete rows want it; what the means' doubt adds is constant."""
+    shape, v = parameters.means.shape, parameters.variances
+    with np.errstate(divide="ignore"):
+        log_terms = np.log(parameters.weights) - 0.5 * shape[1] * np.log(2.0 * np.pi * v)
+    log_terms = log_terms - 0.5 * _doubt(parameters) / v
+    return Columns(log_terms, parameters.means, np.broadcast_to(1.0 / v[:, None], shape))
+
+
+def _doubt(parameters: Parameters) -> Array | float:
+    """Each component's sum of the variances of its means: what a complete row adds."""
+    spread = parameters.mean_variances
+    return 0.0 if spread is None else np.asarray(spread.sum(axis=1))
+
+
+def _of_moments(moments: complete_rows.Moments, parameters: Parameters) -> Statistics:
+    rows, d = moments.rows, parameters.means.shape[1]
+    squares = moments.second.sum(axis=0) + rows * _doubt(parameters)
+    support, offset_squares = np.broadcast_to(rows, moments.first.shape), np.zeros(len(rows))
+    sums = (rows, d * rows, squares, offset_squares, support, moments.first)
+    return Statistics(moments.log_likelihood, *sums)
+
+
 def e_step(parameters: Parameters, block: Block) -> Statistics:
     """Expected sufficient statistics of a block, tile by tile.
 
-    The responsibilities live only as long as their tile is worked on.
+    The responsibilities live only as long as their tile is worked on. Complete rows without
+    offsets take the matrix products of `mixmend.mixtures.complete_rows`.
     """
+    columns = _columns(parameters)
+    if parameters.offset_variance == 0.0 and complete_rows.suits(columns, block):
+        return _of_moments(complete_rows.moments(columns, block), parameters)
     tables = _tables(parameters, block)
     d, width = tables.means.shape
     support, deviations = np.zeros((d, width)), np.zeros((d, width))
     n_components = len(parameters.weights)
     totals = np.zeros((5, width))
     work = _Workspace(block.tile_rows, tables)
-    columns = block.by_tile_column
     with threads_for(block.observed.n_observed * width):
         for tile, (first, n_rows) in enumerate(block.tiles()):
             totals += _posterior_tile(tables, block, first, n_rows, work)
             kernels.column_sums(
-                columns,
+                block.by_tile_column,
                 tile * d,
                 tables.means,
                 work.posterior,
@@ -243,21 +271,25 @@ def e_step(parameters: Parameters, block: Block) -> Statistics:
 
 def posterior(parameters: Parameters, block: Block) -> Posterior:
     """Responsibilities, log joint densities and offsets of every row of a block."""
-    tables = _tables(parameters, block)
     shape = (len(block.counts), len(parameters.weights))
-    responsibilities, log_joint = np.empty(shape), np.empty(shape)
     offsets, offset_variances = np.zeros(shape), np.zeros(shape)
-    work = _Workspace(block.tile_rows, tables)
-    with threads_for(block.observed.n_observed * tables.means.shape[1]):
-        for first, n_rows in block.tiles():
-            rows = slice(first, first + n_rows)
-            _posterior_tile(tables, block, first, n_rows, work, weighted=False)
-            responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
-            log_joint[rows] = work.distances[:n_rows, : shape[1]]
-            if tables.offsets is not None and work.sums is not None:
-                gains = tables.offsets.gains[tables.offsets.levels[rows], : shape[1]]
-                offsets[rows] = gains * work.sums[:n_rows, : shape[1]]
-                offset_variances[rows] = gains * parameters.variances
+    columns = _columns(parameters)
+    if parameters.offset_variance == 0.0 and complete_rows.suits(columns, block):
+        responsibilities, log_joint = complete_rows.posterior(columns, block)
+    else:
+        tables = _tables(parameters, block)
+        responsibilities, log_joint = np.empty(shape), np.empty(shape)
+        work = _Workspace(block.tile_rows, tables)
+        with threads_for(block.observed.n_observed * tables.means.shape[1]):
+            for first, n_rows in block.tiles():
+                rows = slice(first, first + n_rows)
+                _posterior_tile(tables, block, first, n_rows, work, weighted=False)
+                responsibilities[rows] = work.posterior[:n_rows, : shape[1]]
+                log_joint[rows] = work.distances[:n_rows, : shape[1]]
+                if tables.offsets is not None and work.sums is not None:
+                    gains = tables.offsets.gains[tables.offsets.levels[rows], : shape[1]]
+                    offsets[rows] = gains * work.sums[:n_rows, : shape[1]]
+                    offset_variances[rows] = gains * parameters.variances
     densities = np.where(block.counts > 0, logsumexp(log_joint, axis=1), 0.0)
     total = densities.sum() if block.row_weights is None else block.row_weights @ densities
     return Posterior(responsibilities, log_joint, float(total), offsets, offset_variances)
@@ -272,6 +304,10 @@ def statistics_of(
     offsets that are taken out first. The log-likelihood of this is not defined and given
     as NaN; offset squares are 0.
     """
+    columns = _columns(parameters)
+    if offsets is None and complete_rows.suits_given_shares(columns, block):
+        given = _of_moments(complete_rows.moments(columns, block, responsibilities), parameters)
+        return replace(given, log_likelihood=float("nan"))
     tables = _tables(parameters._replace(offset_variance=0.0), block)
     d, width = tables.means.shape
     n_components = len(parameters.weights)
