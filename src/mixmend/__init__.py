@@ -14,6 +14,7 @@ from mixmend._version import __version__
 
 if TYPE_CHECKING:
     from mixmend import datasets, evaluation, functional, plots
+    from mixmend.factors.estimator import MatrixFactorization
     from mixmend.files.models import load, save
     from mixmend.files.ratings import read_ratings
     from mixmend.mixtures.estimator import GaussianMixture
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "GaussianMixture": "mixmend.mixtures.estimator",
     "KMeans": "mixmend.mixtures.kmeans",
+    "MatrixFactorization": "mixmend.factors.estimator",
     "MixtureImputer": "mixmend.mixtures.imputer",
     "ObservedMatrix": "mixmend.observed.matrix",
     "SphericalPrior": "mixmend.mixtures.priors",
@@ -42,6 +44,7 @@ _MODULES = ("datasets", "evaluation", "functional", "plots")
 __all__ = [
     "GaussianMixture",
     "KMeans",
+    "MatrixFactorization",
     "MixtureImputer",
     "ObservedMatrix",
     "SphericalPrior",

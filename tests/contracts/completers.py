@@ -21,7 +21,8 @@ class Completer:
 
     ``unseen`` gives what a fitted model must predict for a row of which nothing is known;
     ``reads_rows`` says whether what is observed of a row changes what is predicted of it;
-    ``repeats`` says that a cell which is observed would be the same if measured again.
+    ``repeats`` says that a cell which is observed would be the same if measured again;
+    ``groups`` says that rows belong to components or clusters (``predict``, ``score``).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Completer:
     unseen: Callable[[Any], Array]
     reads_rows: bool = True
     repeats: bool = False
+    groups: bool = True
 
 
 def _average(model: Any) -> Array:
@@ -45,6 +47,14 @@ def _mixture(name: str, n_components: int, **options: Any) -> Completer:
 def _joint(name: str, n_components: int, covariance_type: str) -> Completer:
     mixture = _mixture(name, n_components, covariance_type=covariance_type, prior="default")
     return replace(mixture, reads_rows=True, repeats=True)
+
+
+def _factors(name: str, **options: Any) -> Completer:
+    def make(**more: Any) -> mm.MatrixFactorization:
+        own = {"n_factors": 2, "random_state": 3, "center": "biases", "tol": 1e-4}
+        return mm.MatrixFactorization(**{**own, **options, **more})
+
+    return Completer(name, make, lambda m: m.mean_ + m.column_effects_, groups=False)
 
 
 def _kmeans(**more: Any) -> mm.KMeans:
@@ -64,6 +74,8 @@ COMPLETERS = (
     _joint("full", 1, "full"),
     _joint("full, two", 2, "full"),
     _mixture("factor", 2, covariance_type="factor", n_factors=2),
+    _factors("least squares", regularization=2.0),
+    _factors("variational factors", inference="variational"),
     Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
 )
 

@@ -1,0 +1,1 @@
+"""Latent factors: rows and columns as vectors whose products are the cells."""

@@ -1,0 +1,173 @@
+"""Half-steps against plain regressions, line by line."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+import mixmend as mm
+from mixmend.errors import MixmendError
+from mixmend.factors.sweeps import Cells, Prior, Side, design_table, solve_side, triangle
+
+LAMBDA = 0.7
+
+
+def holed(seed, n=23, d=61, share=0.4):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    X[rng.random((n, d)) < share] = np.nan
+    X[3] = np.nan
+    return mm.ObservedMatrix.from_dense(X)
+
+
+def random_covariances(rng, n, q):
+    roots = 0.3 * rng.normal(size=(n, q, q))
+    full = roots @ roots.swapaxes(1, 2)
+    a, b = np.triu_indices(q)
+    return full, np.ascontiguousarray(full[:, a, b])
+
+
+def regression(obs, u, other, effects, spread=None, weights=None):
+    """Moment matrix of one line's design vectors, its right-hand side and its squares."""
+    columns, targets = obs.row(u)
+    Z = other[columns]
+    if effects:
+        Z = np.column_stack([Z[:, :-1], np.ones(len(columns)), Z[:, -1:]])
+    full = np.zeros((len(columns), Z.shape[1], Z.shape[1]))
+    if spread is not None:
+        q = other.shape[1]
+        place = np.arange(q)
+        if effects:
+            place[-1] = q
+        full[np.ix_(range(len(columns)), place, place)] = spread[columns]
+    w = np.ones(len(columns)) if weights is None else weights[columns]
+    M = np.einsum("i,ia,ib->ab", w, Z, Z) + np.einsum("i,iab->ab", w, full)
+    return M, Z.T @ (w * targets), w @ targets**2
+
+
+@pytest.mark.parametrize("effects", [False, True])
+@pytest.mark.parametrize("rank", [1, 2, 3, 7, 8, 15, 16, 33, 50])
+def test_a_half_step_is_ridge_regression_line_by_line(rank, effects):
+    obs = holed(rank)
+    rng = np.random.default_rng(rank)
+    q = rank + effects
+    other = Side(rng.normal(size=(obs.shape[1], q)))
+    found = solve_side(
+        Cells(obs.by_row), other, Prior(np.ones(q), np.full(obs.shape[0], LAMBDA)), effects
+    )
+    for u in range(obs.shape[0]):
+        columns, targets = obs.row(u)
+        if len(columns) == 0:
+            assert np.all(found.side.values[u] == 0)
+            continue
+        Z, rest = other.values[columns], targets
+        if effects:
+            rest = targets - Z[:, -1]
+            Z = np.column_stack([Z[:, :-1], np.ones(len(columns))])
+        peer = Ridge(alpha=LAMBDA, fit_intercept=False, solver="cholesky").fit(Z, rest)
+        assert np.abs(found.side.values[u] - peer.coef_).max() < 1e-10
+        assert found.squares[u] == pytest.approx(((rest - Z @ peer.coef_) ** 2).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("effects", [False, True])
+@pytest.mark.parametrize("rank", [1, 4, 9, 20])
+def test_everything_that_a_variational_half_step_needs(rank, effects):
+    obs = holed(rank + 100)
+    rng = np.random.default_rng(rank)
+    n, d, q = *obs.shape, rank + effects
+    full, packed = random_covariances(rng, d, q)
+    other = Side(rng.normal(size=(d, q)), packed)
+    precision, scales = rng.uniform(0.5, 2, q), rng.uniform(0.5, 2, n)
+    means, weights = rng.normal(size=(n, q)), rng.uniform(0.5, 2, d)
+    found = solve_side(
+        Cells(obs.by_row, None, None, weights),
+        other,
+        Prior(precision, scales, means),
+        effects,
+        covariances=True,
+        freedom=True,
+    )
+    for u in range(n):
+        M, right, squares = regression(obs, u, other.values, effects, full, weights)
+        D = np.diag(precision * scales[u])
+        A = M[:q, :q] + D
+        known = M[:q, q] if effects else 0.0
+        x = np.linalg.solve(A, right[:q] - known + D @ means[u])
+        assert np.allclose(found.side.values[u], x, rtol=0, atol=1e-10)
+        v = np.append(x, 1.0) if effects else x
+        expected = squares - 2 * right @ v + v @ M @ v
+        assert found.squares[u] == pytest.approx(expected, abs=1e-9)
+        assert found.log_dets[u] == pytest.approx(np.linalg.slogdet(A)[1], abs=1e-10)
+        inverse = np.linalg.inv(A)
+        assert np.allclose(found.side.covariances[u], inverse[np.triu_indices(q)], atol=1e-11)
+        assert found.freedom[u] == pytest.approx(np.trace(inverse @ M[:q, :q]), abs=1e-9)
+
+
+def test_offsets_of_both_sides_are_taken_off():
+    obs = holed(5)
+    rng = np.random.default_rng(0)
+    (n, d), q = obs.shape, 3
+    mine, theirs = rng.normal(size=n), rng.normal(size=d)
+    other, prior = Side(rng.normal(size=(d, q))), Prior(np.ones(q), np.ones(n))
+    moved = mm.ObservedMatrix.from_dense(obs.dense - mine[:, None] - theirs)
+    there = solve_side(Cells(obs.by_row, mine, theirs), other, prior, False)
+    plain = solve_side(Cells(moved.by_row), other, prior, False)
+    assert np.allclose(there.side.values, plain.side.values, atol=1e-12)
+    assert not np.allclose(
+        there.side.values, solve_side(Cells(obs.by_row), other, prior, False).side.values
+    )
+
+
+def test_lines_longer_than_a_pack_are_summed_whole():
+    obs = holed(6, n=4, d=1000)
+    rng = np.random.default_rng(0)
+    other = Side(rng.normal(size=(1000, 5)))
+    found = solve_side(Cells(obs.by_row), other, Prior(np.ones(5), np.ones(4)), False)
+    for u in (0, 1, 2):
+        columns, targets = obs.row(u)
+        peer = Ridge(alpha=1.0, fit_intercept=False).fit(other.values[columns], targets)
+        assert np.abs(found.side.values[u] - peer.coef_).max() < 1e-10
+
+
+def test_single_precision_entries_are_regressed_in_double():
+    obs = holed(7)
+    single = mm.ObservedMatrix.from_dense(obs.dense.astype(np.float32))
+    exact = mm.ObservedMatrix.from_dense(obs.dense.astype(np.float32).astype(np.float64))
+    other = Side(np.random.default_rng(0).normal(size=(obs.shape[1], 4)))
+    prior = Prior(np.ones(4), np.ones(obs.shape[0]))
+    a, b = (solve_side(Cells(o.by_row), other, prior, False).side.values for o in (single, exact))
+    assert np.array_equal(a, b)
+
+
+def test_results_do_not_depend_on_threads():
+    import numba
+
+    obs = holed(8, n=300, d=200)
+    other = Side(np.random.default_rng(0).normal(size=(200, 20)))
+    prior = Prior(np.ones(20), np.ones(300))
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for count in {1, before}:
+            numba.set_num_threads(count)
+            results.append(solve_side(Cells(obs.by_row), other, prior, False, covariances=True))
+    finally:
+        numba.set_num_threads(before)
+    for other_result in results[1:]:
+        assert np.array_equal(results[0].side.values, other_result.side.values)
+        assert np.array_equal(results[0].side.covariances, other_result.side.covariances)
+
+
+def test_a_singular_system_is_named():
+    obs = holed(9)
+    other = Side(np.ones((obs.shape[1], 2)))
+    with pytest.raises(
+        MixmendError, match=r"^The system of line 0 is singular: regularization is "
+    ):
+        solve_side(Cells(obs.by_row), other, Prior(np.zeros(2), np.ones(obs.shape[0])), False)
+
+
+def test_design_vectors_hold_factors_one_and_the_effect():
+    table = design_table(Side(np.array([[1.0, 2.0, 3.0]])), effects=True)
+    assert table[0, :4].tolist() == [1.0, 2.0, 1.0, 3.0]
+    assert not table[0, 4:].any()
+    assert triangle(3) == 6
