@@ -45,7 +45,8 @@ class FoldedFactors(NamedTuple):
 
     def moments(self, rows: slice, variance: bool = True) -> tuple[Array, Array | None]:
         """Predictive means and variances of all cells of some rows, as matrix products."""
-        mine = Side(*(None if part is None else part[rows] for part in self.rows))
+        doubts = self.rows.covariances
+        mine = Side(self.rows.values[rows], None if doubts is None else doubts[rows])
         rank = mine.values.shape[1] - self.effects
         mean = mine.values[:, :rank] @ self.columns.values[:, :rank].T
         mean += self.offsets[rows, None]

@@ -140,7 +140,7 @@ def _prior_variances(side: Side, weights: Array) -> Array:
     """The variances that make the lines' posterior most probable; lines count by weight."""
     assert side.covariances is not None
     second = side.values**2 + diagonal_of(side.covariances, side.values.shape[1])
-    return np.maximum(weights @ second / weights.sum(), _LEAST)
+    return np.asarray(np.maximum(weights @ second / weights.sum(), _LEAST))
 
 
 def _divergence(found: HalfStep, variances: Array, weights: Array) -> float:

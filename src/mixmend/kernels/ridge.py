@@ -279,7 +279,7 @@ def _expected_squares(q: int, shape: Any, x: Any, work: Any) -> float:
         for b in range(a + 1, q):
             inner += system[a, b] * x[b]
         total += 2.0 * x[a] * inner
-    return total
+    return float(total)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
