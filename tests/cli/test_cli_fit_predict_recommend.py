@@ -79,6 +79,16 @@ def test_select_bic_chooses_by_bic_and_center_auto_tries_them_all(mixmend, ratin
     assert report["chosen"]["bic"] == min(row["bic"] for row in last)
 
 
+def test_select_icl_chooses_by_the_integrated_completed_likelihood(mixmend, ratings_file, tmp_path):
+    arguments = ["fit", ratings_file, "-m", tmp_path / "m", "-k", "1-3", "--select", "icl"]
+    report = mixmend(*arguments, "--center", "none", "--json").json
+    icl = [row["icl"] for row in report["candidates"]]
+    assert report["criterion"] == "icl"
+    assert report["chosen"]["icl"] == min(icl)
+    assert all(row["icl"] >= row["bic"] for row in report["candidates"])
+    assert "ICL" in mixmend(*arguments, "--center", "none").out
+
+
 @pytest.mark.parametrize(
     ("option", "value", "attribute", "expected"),
     [
@@ -126,6 +136,7 @@ def test_k_means_can_be_fitted_instead(mixmend, ratings_file, tmp_path):
     ("arguments", "complaint"),
     [
         (["--select", "bic"], "Invalid value for '--select bic': K-means has no likelihood."),
+        (["--select", "icl"], "Invalid value for '--select icl': K-means has no likelihood."),
         (["--center", "rows"], "Invalid value for '--center': K-means knows no effects."),
     ],
 )

@@ -30,6 +30,7 @@ CANDIDATE_COLUMNS = (
     show.Column("rmse", "RMSE", ".4f"),
     show.Column("mae", "MAE", ".4f"),
     show.Column("bic", "BIC", ".8g"),
+    show.Column("icl", "ICL", ".8g"),
     show.Column("log_likelihood", "log-likelihood", ".7g"),
     show.Column("coverage", "90 % coverage", ".1%"),
     show.Column("seconds", "seconds", ".2f"),
@@ -47,7 +48,7 @@ class Learned:
     candidates : list of dict
         What was tried.
     criterion : str
-        By what: "bic", "heldout", or "none" where there was one candidate.
+        By what: "bic", "icl", "heldout", or "none" where there was one candidate.
     chosen : int
         Which of the candidates was taken.
     check : dict or None
@@ -82,7 +83,7 @@ class Learned:
     def show_candidates(self) -> None:
         """Write the table of candidates for people, if there was a choice."""
         if len(self.candidates) > 1:
-            how = {"heldout": ", on entries held out for the choice", "bic": ""}[self.criterion]
+            how = {"heldout": ", on entries held out for the choice"}.get(self.criterion, "")
             show.table(
                 self.candidates, CANDIDATE_COLUMNS, title=f"Candidates{how}", chosen=self.chosen
             )

@@ -46,6 +46,7 @@ class Select(StrEnum):
 
     heldout = "heldout"
     bic = "bic"
+    icl = "icl"
 
 
 class Center(StrEnum):
@@ -286,7 +287,8 @@ class Modelling:
     select: Annotated[
         Select,
         typer.Option(
-            help="Choose the number by held-out entries, or by the Bayesian information criterion.",
+            help="Choose the number by held-out entries, by the Bayesian information criterion, or "
+            "by ICL, which counts groups of rows that stand apart.",
             rich_help_panel=_MODEL,
         ),
     ] = Select.heldout
@@ -330,8 +332,9 @@ class Modelling:
     def __post_init__(self) -> None:
         self.counts()  # a mistake there shall come to light before any work is done
         if self.model is Model.kmeans:
-            if self.select is Select.bic:
-                raise typer.BadParameter("K-means has no likelihood", param_hint="'--select bic'")
+            if self.select is not Select.heldout:
+                hint = f"'--select {self.select}'"
+                raise typer.BadParameter("K-means has no likelihood", param_hint=hint)
             if self.center not in (Center.auto, Center.none):
                 raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
 
