@@ -28,7 +28,7 @@ def options(n_components=1, **changes):
         "covariance_type": "factor", "n_components": n_components, "n_init": 1, "tol": 0.0,
         "init_params": "random", "max_iter": 5, "min_variance": 0.0, "min_support": 0.0,
         "prior": None, "center": "none", "accelerate": False, "screen": 0, "n_factors": None,
-        "fixed": None, "learning_decay": 0.7, "learning_offset": 1.0,
+        "fixed": None, "learning_decay": 0.6, "learning_offset": 1.0,
     } | changes  # fmt: skip
     return Options(**{k: v for k, v in named.items() if k in Options.__dataclass_fields__})
 

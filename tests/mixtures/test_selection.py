@@ -127,6 +127,7 @@ def test_held_out_errors_of_tables_are_taken_in_the_units_of_the_columns(rng):
     assert of["full"]["rmse"] == pytest.approx(of["diag"]["rmse"], rel=0.02)
 
 
+@pytest.mark.filterwarnings("ignore::mixmend.errors.IndependenceWarning")
 def test_one_unit_for_all_columns_is_judged_by_the_plain_error(rng):
     X = planted_units(rng)
     found = select_components(X, [1, 2, 3], "heldout", n_init=1, random_state=0)

@@ -52,7 +52,7 @@ class ChosenImputer:
             X,
             [count for count in counts if count <= len(X)] or counts,
             options.select.value,
-            covariance_type=self.covariance_type,  # type: ignore[arg-type]
+            covariance_type=self.covariance_type,
             center="none" if options.center is Center.auto else options.center.value,
             random_state=options.random_state,
             **common_settings(options),

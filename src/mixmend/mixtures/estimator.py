@@ -95,7 +95,7 @@ class GaussianMixture(
     fixed_components : array-like, optional
         Positions of components, or a mask (K,), whose means and covariances stay as they start
         (``means_init`` or ``warm_start``); weights and a tied covariance are learned.
-    learning_decay, learning_offset : float, default 0.7 and 1.0
+    learning_decay, learning_offset : float, default 0.6 and 1.0
         Step size of minibatch t in `partial_fit`, ``(t + offset) ** -decay``; decay in (0.5, 1].
     warm_start : bool, default False
         Whether a further call of `fit` continues from the present parameters.
@@ -199,7 +199,7 @@ class GaussianMixture(
         means_init: ArrayLike | None = None,
         covariances_init: ArrayLike | None = None,
         fixed_components: ArrayLike | None = None,
-        learning_decay: float = 0.7,
+        learning_decay: float = 0.6,
         learning_offset: float = 1.0,
         warm_start: bool = False,
         random_state: Any = None,

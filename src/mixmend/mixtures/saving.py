@@ -15,6 +15,7 @@ from mixmend.mixtures.family import family_of
 from mixmend.mixtures.options import checked, remember_names, require_arrays
 from mixmend.mixtures.priors import PRIORS
 from mixmend.mixtures.spherical_e_step import Parameters
+from mixmend.mixtures.stream_files import stream_from_saved, stream_to_saved
 
 M = TypeVar("M")
 Arrays = dict[str, NDArray[Any]]
@@ -72,6 +73,7 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
         "n_components": len(model.weights_),
         "n_features": int(model.n_features_in_),
         "row_mass": model._row_mass,
+        "n_samples_seen": int(model.n_samples_seen_),
     }
     arrays: Arrays = {
         "weights": model.parameters_.weights,
@@ -79,6 +81,9 @@ def mixture_to_saved(model: Any) -> tuple[dict[str, Any], Arrays]:
         "history": np.asarray(model.history_),
     }
     arrays |= model._family.to_arrays(model.parameters_)
+    if model._streaming:
+        header["stream"], running = stream_to_saved(model._stream, model._density)
+        arrays |= running
     if model.column_labels_ is not None:
         arrays["column_labels"] = model.column_labels_
     return header, arrays
@@ -106,6 +111,12 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
         collapsed=bool(header["collapsed"]),
     )
     model._adopt(family, fit, labels)
+    model.n_samples_seen_ = int(header.get("n_samples_seen", 0))
+    if "stream" in header:
+        model._stream, model._density = stream_from_saved(
+            header["stream"], arrays, parameters, family
+        )
+        model._streaming, model.n_iter_ = True, len(model.history_)
     mass = header.get("row_mass")  # files of earlier versions do not say
     model._row_mass = None if mass is None else float(mass)
     return model  # type: ignore[no-any-return]
