@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixmend.plots.completion import plot_completion
     from mixmend.plots.curves import plot_calibration, plot_criterion
+    from mixmend.plots.losses import plot_losses
     from mixmend.plots.mixture import MixtureView, plot_kmeans_and_em, plot_mixture
     from mixmend.plots.palette import component_colors
     from mixmend.plots.trace import plot_trace
@@ -24,6 +25,7 @@ _HOMES = {
     "plot_completion": "mixmend.plots.completion",
     "plot_criterion": "mixmend.plots.curves",
     "plot_kmeans_and_em": "mixmend.plots.mixture",
+    "plot_losses": "mixmend.plots.losses",
     "plot_mixture": "mixmend.plots.mixture",
     "plot_trace": "mixmend.plots.trace",
 }
@@ -35,6 +37,7 @@ __all__ = [
     "plot_completion",
     "plot_criterion",
     "plot_kmeans_and_em",
+    "plot_losses",
     "plot_mixture",
     "plot_trace",
 ]
