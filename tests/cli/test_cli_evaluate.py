@@ -33,6 +33,13 @@ def test_k_means_is_measured_on_request(mixmend, ratings_file):
     assert entry["mean"]["rmse"] < 0.6
 
 
+def test_factors_are_measured_on_request(mixmend, ratings_file):
+    done = mixmend("evaluate", ratings_file, "--models", "als,global-mean", "-k", "2", "--json")
+    factors, mean = (entry["mean"] for entry in done.json["models"])
+    assert factors["rmse"] < 0.8 * mean["rmse"]
+    assert 0.7 < factors["coverage"] <= 1
+
+
 def test_a_test_file_gives_what_the_library_measures(mixmend, tmp_path, made_ratings):
     rows, columns, values = made_ratings
     cells = np.argwhere(~np.isnan(values))

@@ -148,6 +148,49 @@ def test_k_means_refuses_what_it_does_not_know(
     assert done.err == f"mixmend: error: {complaint} See 'mixmend fit --help'.\n"
 
 
+def test_factors_can_be_fitted_instead(mixmend, ratings_file, tmp_path):
+    output = tmp_path / "m.mixmend"
+    arguments = ["fit", ratings_file, "-m", output, "--model", "als"]
+    done = mixmend(*arguments, "-k", "1-3", "--json")
+    assert done.code == 0, done.err
+    report = done.json
+    assert [row["n_components"] for row in report["candidates"]] == [1, 2, 3]
+    assert report["chosen"]["rmse"] == min(row["rmse"] for row in report["candidates"])
+    model = mm.load(output)
+    assert isinstance(model, mm.MatrixFactorization)
+    assert model.n_factors == report["model"]["n_components"]
+    assert model.n_iter_ == report["chosen"]["steps"]
+    assert report["heldout"]["rmse"] < 0.7
+    plain = mixmend(*arguments, "-k", "2")
+    assert "2 factors, with row and column effects" in plain.out
+    assert "factors" in mixmend("info", output).out
+    row = str(mm.read_ratings(ratings_file).row_labels[0])
+    recommended = mixmend("recommend", output, ratings_file, "--row", row, "--json")
+    assert recommended.code == 0, recommended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["--select", "bic"],
+            "Invalid value for '--select bic': factors are chosen by held-out entries.",
+        ),
+        (
+            ["--center", "rows"],
+            "Invalid value for '--center': factors always stand beside effects of rows and "
+            "columns.",
+        ),
+    ],
+)
+def test_factors_refuse_what_they_do_not_know(
+    mixmend, ratings_file, tmp_path, arguments, complaint
+):
+    done = mixmend("fit", ratings_file, "-m", tmp_path / "m", "--model", "als", *arguments)
+    assert done.code == 2
+    assert done.err == f"mixmend: error: {complaint} See 'mixmend fit --help'.\n"
+
+
 def test_the_largest_k_being_the_best_is_said(mixmend, ratings_file, tmp_path):
     done = mixmend("fit", ratings_file, "-m", tmp_path / "m", "-k", "1,2", "--center", "none")
     assert done.err == (

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mixmend.evaluation import EvaluationTable
 
 USUAL_MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
-MODELS = (*USUAL_MODELS, "kmeans")
+MODELS = (*USUAL_MODELS, "kmeans", "als")
 
 _TABLE = "Tables"
 _ONLY_TABLES = ("mechanism", "rate", "repeats")
@@ -204,6 +204,7 @@ def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
         "mixture": {"model": Model.mixture},
         "mixture-ml": {"model": Model.mixture, "prior": Prior.none},
         "kmeans": {"model": Model.kmeans, "center": Center.none, "select": Select.heldout},
+        "als": {"model": Model.als, "center": Center.auto, "select": Select.heldout},
     }
     options = replace(modelling, **changes[name])
     return lambda: ChosenModel(options)

@@ -118,6 +118,7 @@ def _about_model(told: dict[str, Any]) -> list[tuple[str, object]]:
     return [
         ("kind", told.get("kind")),
         ("components", parameters.get("n_components", parameters.get("n_clusters"))),
+        ("factors", parameters.get("n_factors")),
         ("center", parameters.get("center")),
         ("columns", own.get("n_features")),
         ("log-likelihood", own.get("log_likelihood")),

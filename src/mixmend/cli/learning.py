@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mixmend.cli import show
+from mixmend.cli.factor_learning import chosen_factors
 from mixmend.cli.options import Center, Model, Modelling, Prior, Select
 from mixmend.cli.session import Session
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from mixmend.completion.predictive import Predictive
+    from mixmend.factors.estimator import MatrixFactorization
     from mixmend.mixtures.estimator import GaussianMixture
     from mixmend.mixtures.kmeans import KMeans
     from mixmend.observed.matrix import ObservedMatrix
@@ -43,7 +45,7 @@ class Learned:
 
     Attributes
     ----------
-    model : GaussianMixture or KMeans
+    model : GaussianMixture, KMeans or MatrixFactorization
         Fitted to all observed entries.
     candidates : list of dict
         What was tried.
@@ -55,7 +57,7 @@ class Learned:
         Errors on entries that neither choice nor fit had seen; None if not measured.
     """
 
-    model: GaussianMixture | KMeans
+    model: GaussianMixture | KMeans | MatrixFactorization
     candidates: list[dict[str, Any]]
     criterion: str
     chosen: int
@@ -65,7 +67,7 @@ class Learned:
         """Say all of it in plain values."""
         model = self.model
         known = {
-            "n_components": getattr(model, "n_components", getattr(model, "n_clusters", None)),
+            "n_components": _size_of(model),
             "center": getattr(model, "center", None),
             "log_likelihood": getattr(model, "log_likelihood_", None),
             "inertia": getattr(model, "inertia_", None),
@@ -114,6 +116,8 @@ def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
     """Choose among the candidates and fit the best to ``obs``; nothing is measured."""
     if options.model is Model.kmeans:
         return _chosen_kmeans(obs, options)
+    if options.model is Model.als:
+        return chosen_factors(obs, options)
     counts = options.counts()
     if len(counts) == 1 and options.center is not Center.auto:
         return _fitted(obs, options, counts[0])
@@ -215,9 +219,11 @@ def heldout_facts(check: dict[str, Any]) -> Sequence[tuple[str, object]]:
     ]
 
 
-def model_label(model: GaussianMixture | KMeans) -> str:
+def model_label(model: Any) -> str:
     """Describe a model in a few words."""
-    if not hasattr(model, "center"):
+    if hasattr(model, "column_factors_"):
+        return f"{show.count(int(model.n_factors), 'factor')}, with row and column effects"
+    if hasattr(model, "n_clusters"):
         return f"K-means, {show.count(int(model.n_clusters), 'cluster')}"
     effects = {
         "none": "",
@@ -227,6 +233,12 @@ def model_label(model: GaussianMixture | KMeans) -> str:
     }
     count = show.count(int(model.n_components), "component")
     return f"Gaussian mixture, {count}{effects[model.center]}"
+
+
+def _size_of(model: Any) -> int | None:
+    """How many components, clusters or factors a model has."""
+    names = ("n_components", "n_clusters", "n_factors")
+    return next((getattr(model, name) for name in names if hasattr(model, name)), None)
 
 
 def common_settings(options: Modelling) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Model(StrEnum):
 
     mixture = "mixture"
     kmeans = "kmeans"
+    als = "als"
 
 
 class Select(StrEnum):
@@ -270,20 +271,23 @@ class Modelling:
     model: Annotated[
         Model,
         typer.Option(
-            help="A Gaussian mixture, or K-means (which knows no effects and no prior).",
+            help="A Gaussian mixture, K-means (which knows no effects and no prior), or latent "
+            "factors by alternating least squares, whose strengths are learned.",
             rich_help_panel=_MODEL,
         ),
     ] = Model.mixture
     components: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--components",
             "-k",
             metavar="K[,K…]",
-            help="How many components; of several (1,2,4 or 1-6) the best is chosen.",
+            help="How many components or factors; of several (1,2,4 or 1-6) the best is chosen. "
+            "By default 1,2,4,8, and 5,10,20 factors.",
             rich_help_panel=_MODEL,
+            show_default=False,
         ),
-    ] = "1,2,4,8"
+    ] = None
     select: Annotated[
         Select,
         typer.Option(
@@ -331,16 +335,25 @@ class Modelling:
 
     def __post_init__(self) -> None:
         self.counts()  # a mistake there shall come to light before any work is done
-        if self.model is Model.kmeans:
-            if self.select is not Select.heldout:
-                hint = f"'--select {self.select}'"
-                raise typer.BadParameter("K-means has no likelihood", param_hint=hint)
-            if self.center not in (Center.auto, Center.none):
-                raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
+        if self.model is Model.mixture:
+            return
+        if self.select is not Select.heldout:
+            hint = f"'--select {self.select}'"
+            what = "K-means has no likelihood"
+            if self.model is Model.als:
+                what = "factors are chosen by held-out entries"
+            raise typer.BadParameter(what, param_hint=hint)
+        if self.model is Model.kmeans and self.center not in (Center.auto, Center.none):
+            raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
+        if self.model is Model.als and self.center not in (Center.auto, Center.biases):
+            raise typer.BadParameter(
+                "factors always stand beside effects of rows and columns", param_hint="'--center'"
+            )
 
     def counts(self) -> list[int]:
-        """Give the numbers of components asked for, increasing."""
-        return parse_counts(self.components)
+        """Give the numbers of components or factors to try, increasing."""
+        usual = "5,10,20" if self.model is Model.als else "1,2,4,8"
+        return parse_counts(usual if self.components is None else self.components)
 
 
 def parse_counts(text: str) -> list[int]:
