@@ -33,6 +33,7 @@ from mixmend.kernels.simd import (
     sum_lanes,
 )
 
+
 class Tables(NamedTuple):
     """Parameters in the forms that the kernel reads; dp and Kp are padded d and K.
 
@@ -103,7 +104,7 @@ def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any, rows: Any) -> float
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _work_on(X: Any, tables: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
     shape, lanes, tile_rows = (tokens[0], tokens[1]), tokens[1], tokens[2]
-    n, d = X.shape
+    n, _d = X.shape
     depth, width = tables.coefficients.shape
     n_tasks = len(sums.log_likelihood)
     tile, joint = np.zeros((tile_rows, depth)), np.zeros((tile_rows, width))

@@ -202,9 +202,7 @@ def e_step(parameters: Parameters, block: Block, log_scales: Array | None = None
 
 def _of_moments(moments: complete_rows.Moments) -> Statistics:
     support = np.broadcast_to(moments.rows, moments.first.shape)
-    return Statistics(
-        moments.log_likelihood, moments.rows, support, moments.first, moments.second
-    )
+    return Statistics(moments.log_likelihood, moments.rows, support, moments.first, moments.second)
 
 
 def posterior(parameters: Parameters, block: Block, log_scales: Array | None = None) -> Posterior:
