@@ -24,6 +24,7 @@ from mixmend.kernels.full import NEGLIGIBLE
 from mixmend.kernels.products import multiply
 from mixmend.kernels.simd import (
     accumulate,
+    add,
     exp_below,
     largest_lane,
     load,
@@ -31,6 +32,7 @@ from mixmend.kernels.simd import (
     scale,
     store,
     sum_lanes,
+    zeros,
 )
 
 
@@ -81,30 +83,33 @@ def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any, rows: Any) -> float
     width, flat = uint64(joint.shape[1]), joint.reshape(-1)
     step = uint64(len(lanes))
     total = 0.0
-    for r in range(n_rows):
+    for r in range(n_rows):  # while loops inside: an unsigned range divides to count its steps
         begin = uint64(r) * width
-        end = begin + width
-        largest = -np.inf
-        for at in range(begin, end, step):
-            largest = max(largest, largest_lane(load(flat, at, lanes)))
-        evidence = 0.0
-        for at in range(begin, end, step):
-            share = exp_below(minus_scalar(load(flat, at, lanes), largest), NEGLIGIBLE)
-            store(flat, at, share)
-            evidence += sum_lanes(share)
+        largest, k = -np.inf, uint64(0)
+        while k < width:
+            largest = max(largest, largest_lane(load(flat, begin + k, lanes)))
+            k += step
+        sums, k = zeros(flat, lanes), uint64(0)
+        while k < width:
+            share = exp_below(minus_scalar(load(flat, begin + k, lanes), largest), NEGLIGIBLE)
+            store(flat, begin + k, share)
+            sums = add(sums, share)
+            k += step
+        evidence, k = sum_lanes(sums), uint64(0)
         total += weights[r] * (largest + math.log(evidence))
         factor = weights[r] / evidence
-        for at in range(begin, end, step):
-            share = scale(factor, load(flat, at, lanes))
-            store(flat, at, share)
-            accumulate(rows, at - begin, share)
+        while k < width:
+            share = scale(factor, load(flat, begin + k, lanes))
+            store(flat, begin + k, share)
+            accumulate(rows, k, share)
+            k += step
     return total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _work_on(X: Any, tables: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
     shape, lanes, tile_rows = (tokens[0], tokens[1]), tokens[1], tokens[2]
-    n, _d = X.shape
+    n = len(X)
     depth, width = tables.coefficients.shape
     n_tasks = len(sums.log_likelihood)
     tile, joint = np.zeros((tile_rows, depth)), np.zeros((tile_rows, width))

@@ -3,7 +3,8 @@
 A BLAS brings threads of its own, which a parallel loop over tiles of rows must not start,
 and has no product that is squared and summed before it is written. These intrinsics hold a
 block of ``rows × lanes`` sums in registers and give it to its use. How many rows and
-lanes travels in the types of the tokens (see `mixmend.kernels.simd`).
+lanes travels in the types of the tokens (see `mixmend.kernels.simd`). All arrays of a call
+are of one precision.
 """
 
 from __future__ import annotations
@@ -27,25 +28,29 @@ def _wide_registers() -> bool:
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
 
-def block_shape(d: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def block_shape(d: int, itemsize: int = 8) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens of rows and lanes that fit this processor's registers for d columns."""
     if d <= 4:
         return LANES[4], LANES[4]
+    if itemsize == 4 and not _wide_registers():
+        return LANES[4], LANES[16 if -(-d // 8) % 2 == 0 else 8]
     if not _wide_registers():
         return LANES[4], LANES[8]
     return LANES[8], LANES[16 if -(-d // 8) % 2 == 0 else 8]
 
 
-def padded_columns(d: int) -> int:
+def padded_columns(d: int, itemsize: int = 8) -> int:
     """Columns rounded up to whole blocks."""
-    lanes = len(block_shape(d)[1])
+    lanes = len(block_shape(d, itemsize)[1])
     return -(-d // lanes) * lanes
 
 
 def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     kind = c.type
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{kind.count}f64"
+        builder.module,
+        ir.FunctionType(kind, [kind] * 3),
+        f"llvm.fma.v{kind.count}f{64 if isinstance(kind.element, ir.DoubleType) else 32}",
     )
     return builder.call(function, [a, b, c])
 
@@ -70,13 +75,15 @@ def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[A
     a_type, b_type = signature.args[0], signature.args[4]
     rows, lanes = signature.args[-2].count, signature.args[-1].count
     a, a_at, a_step, a_gap, b, b_at, b_step, count = args[:8]
+    size = b_type.dtype.bitwidth // 8
     left, right = _data(context, builder, a_type, a), _data(context, builder, b_type, b)
-    kind = ir.VectorType(ir.DoubleType(), lanes)
+    element = ir.DoubleType() if b_type.dtype.bitwidth == 64 else ir.FloatType()
+    kind = ir.VectorType(element, lanes)
     sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(rows)]
     with cgutils.for_range(builder, count) as loop:
         t = loop.index
         at = builder.add(b_at, builder.mul(t, b_step))
-        line = builder.load(_vector_at(builder, right, at, kind), align=8)
+        line = builder.load(_vector_at(builder, right, at, kind), align=size)
         at = builder.add(a_at, builder.mul(t, a_step))
         for total in sums:
             value = _splat(builder, builder.load(builder.gep(left, [at])), kind)
@@ -112,11 +119,12 @@ def add_outer(
     """``out[out_at + r out_step + lane] += sum_t a[a_at + t a_step + r a_gap] b[… + lane]``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        size = signature.args[8].dtype.bitwidth // 8
         data = _data(context, builder, signature.args[8], args[8])
         at = args[9]
         for total in _outer_sums(context, builder, signature, args):
             place = _vector_at(builder, data, at, total.type)
-            builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
+            builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
             at = builder.add(at, args[10])
         return context.get_dummy_value()
 
@@ -145,9 +153,10 @@ def add_square_sums(
         sums = _outer_sums(context, builder, signature, args)
         squares = [_halved(builder, builder.fmul(s, s), len(sums)) for s in sums]
         total = _lane_sums(builder, squares)
+        size = signature.args[8].dtype.bitwidth // 8
         data = _data(context, builder, signature.args[8], args[8])
         place = _vector_at(builder, data, args[9], total.type)
-        builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
+        builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
         return context.get_dummy_value()
 
     return _arguments(a, b, out, rows, lanes, 1), codegen

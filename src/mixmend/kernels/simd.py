@@ -71,6 +71,22 @@ def load(typingctx: Any, array: Any, offset: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def load_wide(typingctx: Any, array: Any, offset: Any, lanes: Any) -> Any:
+    """The same as float64 lanes, whether the array is float64 or float32."""
+    vector_type = _Vector(lanes.count, 64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = ir.DoubleType() if array.dtype.bitwidth == 64 else ir.FloatType()
+        vector = ir.VectorType(element, lanes.count)
+        at = _address(context, builder, array, args[0], args[1], vector)
+        value = builder.load(at, align=array.dtype.bitwidth // 8)
+        wide = context.get_value_type(vector_type)
+        return value if value.type == wide else builder.fpext(value, wide)
+
+    return vector_type(array, types.uint64, lanes), codegen
+
+
+@intrinsic
 def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
     """Write a vector to consecutive elements of a flat array from ``offset`` on."""
 
@@ -211,6 +227,29 @@ largest_lane = _reduction("fmax", None)
 
 sum_lanes = _reduction("fadd", 0.0)
 """The sum of a vector's lanes, from the first to the last."""
+
+
+@intrinsic
+def lanes_at_least(typingctx: Any, vector: Any, scalar: Any) -> Any:
+    """A bit for every lane, the first lowest: whether the lane is at least the scalar."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        least = _splat(context, builder, args[1], scalar, args[0].type)
+        truths = builder.fcmp_ordered(">=", args[0], least)
+        bits = builder.bitcast(truths, ir.IntType(args[0].type.count))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.uint64(vector, scalar), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, bits: Any) -> Any:
+    """The place of the lowest bit that is set; 64 where none is."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
 
 
 @intrinsic

@@ -22,7 +22,7 @@ from mixmend.em.engine import Fit
 from mixmend.errors import EmptyEntityWarning, MixmendError
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
-from mixmend.mixtures.clustering import Clustering, assign, cluster
+from mixmend.mixtures.clustering import Clustering, assign, cluster, nearest
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.folded import FoldedSpherical
 from mixmend.mixtures.spherical_e_step import Parameters, Posterior
@@ -46,17 +46,15 @@ def mixture_of(clustering: Clustering, block: Block) -> Parameters:
     weights = np.where(block.counts > 0, 1.0, 0.0)
     if block.row_weights is not None:
         weights *= block.row_weights
-    labels, smallest, _ = assign(clustering.centers, block)
+    labels, smallest = nearest(clustering.centers, block)
     squares = np.bincount(labels, weights * smallest, n_clusters)
     cells = np.bincount(labels, weights * block.counts, n_clusters)
     variances = np.divide(squares, cells, out=np.zeros(n_clusters), where=cells > 0)
-    floor = 1e-6 * float(pooled(block, column_means(block.observed)).variances[0])
+    if not (variances > 0).all():
+        floor = 1e-6 * float(pooled(block, column_means(block.observed)).variances[0])
+        variances = np.where(variances > 0, variances, floor)
     sizes = np.bincount(labels, weights, n_clusters)
-    return Parameters(
-        sizes / sizes.sum(),
-        np.asfortranarray(clustering.centers),
-        np.where(variances > 0, variances, floor),
-    )
+    return Parameters(sizes / sizes.sum(), np.asfortranarray(clustering.centers), variances)
 
 
 class KMeans(
@@ -207,7 +205,7 @@ class KMeans(
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Nearest cluster of each row over its observed cells, shape (n,)."""
-        return assign(self._centers(), Block(self._new_rows(X)))[0]
+        return nearest(self._centers(), Block(self._new_rows(X)))[0]
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
         """Fit, then give the cluster of each row."""
@@ -219,7 +217,7 @@ class KMeans(
 
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Negative distortion of X: higher is better."""
-        smallest = assign(self._centers(), Block(self._new_rows(X)))[1]
+        smallest = nearest(self._centers(), Block(self._new_rows(X)))[1]
         weights = np.ones(len(smallest)) if sample_weight is None else np.asarray(sample_weight)
         return -float(weights @ smallest)
 
@@ -228,7 +226,7 @@ class KMeans(
         return self.cluster_centers_
 
     def _fold_in(self, obs: ObservedMatrix) -> FoldedSpherical:
-        labels = assign(self.cluster_centers_, Block(obs))[0]
+        labels = nearest(self.cluster_centers_, Block(obs))[0]
         shares = np.zeros((len(labels), len(self.cluster_centers_)))
         shares[np.arange(len(labels)), labels] = 1.0
         # a row with nothing observed is near no centre more than another
