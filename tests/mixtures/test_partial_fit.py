@@ -60,7 +60,7 @@ def streamed(model, X, size=400, passes=2, seed=1):
     return model
 
 
-CENTRE = rows(500).mean(axis=0)
+CENTRES = rows(500).mean(axis=0) * np.arange(3.0)[:, None]
 
 
 # ------------------------------------------------------------------ as good as a fit
@@ -357,7 +357,7 @@ def test_another_kind_of_mixture_is_no_continuation():
         ("factor", {"min_support": 1.0}),
         (
             "full",
-            {"fixed_components": [1], "means_init": np.stack([0 * CENTRE, CENTRE, 2 * CENTRE])},
+            {"fixed_components": [1], "means_init": CENTRES},
         ),
     ],
 )

@@ -143,4 +143,5 @@ def free_parameters(family: Any, parameters: Any, fixed: Mask | None) -> int:
 
 
 def _fields(parameters: Any) -> list[str]:
-    return [n for n in _BY_COMPONENT if getattr(parameters, n, None) is not None]
+    named = parameters._fields
+    return [n for n in _BY_COMPONENT if n in named and getattr(parameters, n) is not None]
