@@ -91,6 +91,13 @@ def run_restarts(
     return Restarts(max(runs, key=_merit), tuple(runs))
 
 
+def joined(first: Restarts[P], second: Restarts[P]) -> Restarts[P]:
+    """Two searches as one: all runs in order, the better of the best."""
+    runs = list(first.runs + second.runs)
+    _let_go(runs)
+    return Restarts(max(runs, key=_merit), tuple(runs), first.interrupted or second.interrupted)
+
+
 def _merit(fit: Fit[P]) -> tuple[bool, float]:
     return not fit.collapsed, -np.inf if np.isnan(fit.objective) else fit.objective
 

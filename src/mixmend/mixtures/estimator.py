@@ -53,7 +53,7 @@ class GaussianMixture(
         all components; one for each; low rank plus a diagonal for each (mixture of factor
         analysers, for hundreds of columns or more). All are exact on rows with holes.
     n_init : int, default 1
-        Starts of EM; the best is kept.
+        Starts of EM; the best is kept. A single one that collapses is drawn anew, twice at most.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default "k-means++"
         Where EM starts: rows given to the nearest of K rows drawn by k-means++ over
         observed cells; to the clusters that K-means makes of these; random

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixmend.em.block import Block
 from mixmend.em.engine import Density, Step
-from mixmend.em.restarts import Restarts, run_restarts
+from mixmend.em.restarts import Restarts, joined, run_restarts
 from mixmend.mixtures.family import Family, PooledInterrupted, family_of
 from mixmend.mixtures.fixed import with_fixed
 from mixmend.mixtures.options import GivenStart, Options, given_start
@@ -24,6 +24,9 @@ from mixmend.mixtures.starts import (
 from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
+
+_REDRAWS = 2
+"""Further starts that are drawn, one by one, where the only one has collapsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +72,38 @@ def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
         return Outcome(Restarts(stop.fit, (stop.fit,), interrupted=True), density, None)
     density = family.informed(density, base, options)
     starts = _starts(problem, density, block, base)
-    density = with_fixed(density, options.fixed)
+    learned = with_fixed(density, options.fixed)
     total = len(starts) * options.max_iter
     with track("EM", total=total, enabled=verbose or None) as progress:
 
         def shown(step: Step) -> None:
             progress.update(objective=step.objective)
 
-        restarts = run_restarts(
-            density,
-            starts,
-            [block],
-            tol=options.tol,
-            max_iter=options.max_iter,
-            screen=options.screen,
-            accelerate=options.accelerate,
-            on_step=shown,
-        )
-    return Outcome(restarts, density, base)
+        def from_starts(starts: list[Any]) -> Restarts[Any]:
+            return run_restarts(
+                learned,
+                starts,
+                [block],
+                tol=options.tol,
+                max_iter=options.max_iter,
+                screen=options.screen,
+                accelerate=options.accelerate,
+                on_step=shown,
+            )
+
+        restarts = from_starts(starts)
+        for _ in range(_REDRAWS if _is_one_draw(problem) else 0):
+            if restarts.interrupted or not restarts.best.collapsed:
+                break
+            restarts = joined(restarts, from_starts(_starts(problem, density, block, base)))
+    return Outcome(restarts, learned, base)
+
+
+def _is_one_draw(problem: Problem) -> bool:
+    """Whether the one start was drawn, so that another draw may lead elsewhere."""
+    options, given = problem.options, problem.given
+    drawn = problem.earlier is None and (given is None or given.means is None)
+    return drawn and options.n_init == 1 and options.n_components > 1
 
 
 def _starts(problem: Problem, density: Density[Any, Any], block: Block, base: Any) -> list[Any]:
