@@ -115,16 +115,16 @@ def test_a_stream_reports_a_component_without_rows(kind, rng):
 
 
 def test_a_single_start_that_collapses_is_drawn_anew(monkeypatch):
-    """Few rows: some draws end with three of them in a line, others do not."""
-    X = np.random.default_rng(4).normal(size=(30, 2))
+    """Few rows: some draws end with four of them in a plane, others do not."""
+    X = np.random.default_rng(4).normal(size=(60, 3))
     mended = kept = 0
     for seed in range(12):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            redrawn = mm.GaussianMixture(3, "full", random_state=seed).fit(X)
+            redrawn = mm.GaussianMixture(4, "full", random_state=seed).fit(X)
             with monkeypatch.context() as patch:
                 patch.setattr(fitting, "_REDRAWS", 0)
-                plain = mm.GaussianMixture(3, "full", random_state=seed).fit(X)
+                plain = mm.GaussianMixture(4, "full", random_state=seed).fit(X)
         assert len(plain.histories_) == 1
         if plain.collapsed_:
             assert len(redrawn.histories_) in (2, 3)
