@@ -28,6 +28,15 @@ class Criteria:
     def _fold_in(self, obs: ObservedMatrix) -> Folded:
         raise NotImplementedError
 
+    def score_samples(self, X: Any) -> Array:
+        """Log density of the observed cells of each row, shape (n,); 0 where none is."""
+        return self._fold_in(self._new_rows(X)).log_densities
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean over rows of `score_samples` (by the row weights of an `ObservedMatrix`)."""
+        obs = self._new_rows(X)
+        return float(np.average(self.score_samples(obs), weights=obs.row_weights))
+
     def n_parameters(self) -> int:
         """Free parameters: means, covariances, K - 1 weights (and the offset variance).
 

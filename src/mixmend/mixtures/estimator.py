@@ -133,7 +133,7 @@ class GaussianMixture(
         Whether Ctrl-C ended the fit.
     history_ : list of float
         Objective at the start and after each step of the best start; in `partial_fit`, what
-        a row of each minibatch scored on average before it was learned from.
+        a row of each minibatch but the first scored on average before it was learned from.
     histories_ : list of list of float
         The same for every start.
     mean_variances_ : ndarray, shape (K, d), or None
@@ -346,15 +346,6 @@ class GaussianMixture(
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Most likely component of each row, shape (n,)."""
         return np.asarray(self.predict_proba(X).argmax(axis=1))
-
-    def score_samples(self, X: Any) -> Array:
-        """Log density of the observed cells of each row, shape (n,); 0 where none is."""
-        return self._fold_in(self._new_rows(X)).log_densities
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean over rows of `score_samples` (by the row weights of an `ObservedMatrix`)."""
-        obs = self._new_rows(X)
-        return float(np.average(self.score_samples(obs), weights=obs.row_weights))
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw complete rows from the fitted mixture.
