@@ -105,16 +105,10 @@ class FactorDensity:
         """How far rounding may move the objective.
 
         The steps are taken in double precision whatever the values' type: squares of
-        cells, in units of the noise, lose what their factors explain. Where all noise is at
-        its floor, a component has fallen onto points, and the systems of its rows are as
-        badly conditioned as the floor is far below its loadings.
+        cells, in units of the noise, lose what their factors explain.
         """
         eps = float(np.finfo(np.float64).eps)
-        fallen = (parameters.noise <= self.floors(parameters)).all(axis=1)
-        explained = (parameters.loadings**2).sum(axis=2) / parameters.noise
-        condition = np.where(fallen, 1.0 + explained.sum(axis=1), 1.0)
-        squares = (statistics.squares / parameters.noise).sum(axis=1)
-        return 8.0 * eps * float(condition @ squares)
+        return 8.0 * eps * float((statistics.squares / parameters.noise).sum())
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""
