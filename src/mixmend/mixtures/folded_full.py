@@ -26,13 +26,15 @@ class FoldedFull(NamedTuple):
     Given component k, the holes h of a row that observes o are jointly normal with mean
     ``m_h + C_ho inv(C_oo) (x_o - m_o)`` and covariance ``C_hh - C_ho inv(C_oo) C_oh``. The
     model has no measurement noise of its own: an observed cell is known, its distribution
-    is its value.
+    is its value. Where ``inflation`` is given, (n, K), it multiplies the conditional
+    covariance of each row under each component (see `mixmend.mixtures.doubt`).
     """
 
     parameters: Parameters
     posterior: Posterior
     observed: ObservedMatrix
     tables: kernels.LaneTables
+    inflation: Array | None = None
 
     @property
     def responsibilities(self) -> Array:
@@ -54,7 +56,10 @@ class FoldedFull(NamedTuple):
         means, variances = self._conditional(lines, counts, columns[order])
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        return Predictive(self.responsibilities[rows], means[back], variances[back])
+        variances = variances[back]
+        if self.inflation is not None:
+            variances = variances * self.inflation[rows]
+        return Predictive(self.responsibilities[rows], means[back], variances)
 
     def _conditional(
         self, lines: NDArray[np.int64], counts: NDArray[np.int64], columns: NDArray[np.int64]
@@ -92,6 +97,8 @@ class FoldedFull(NamedTuple):
         n, d = self.observed.shape
         picked = (rng.random((n, 1)) * levels[:, -1:] > levels[:, :-1]).sum(axis=1)
         draws = rng.standard_normal((n, d))
+        if self.inflation is not None:
+            draws *= np.sqrt(self.inflation[np.arange(n), picked])[:, None]
         with threads_for(n * d * d):
             kernels.draw_holes(self.tables, picked, (self.observed.dense, draws))
         return draws
