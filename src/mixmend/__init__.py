@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from mixmend.mixtures.estimator import GaussianMixture
     from mixmend.mixtures.imputer import MixtureImputer
     from mixmend.mixtures.kmeans import KMeans
-    from mixmend.mixtures.priors import SphericalPrior
+    from mixmend.mixtures.priors import DiagonalPrior, NormalInverseWishart, SphericalPrior
     from mixmend.mixtures.selection import select_components
     from mixmend.observed.holdout import fold_entries, split_entries
     from mixmend.observed.matrix import ObservedMatrix
 
 _HOMES = {
+    "DiagonalPrior": "mixmend.mixtures.priors",
     "GaussianMixture": "mixmend.mixtures.estimator",
     "KMeans": "mixmend.mixtures.kmeans",
     "MatrixFactorization": "mixmend.factors.estimator",
     "MixtureImputer": "mixmend.mixtures.imputer",
+    "NormalInverseWishart": "mixmend.mixtures.priors",
     "ObservedMatrix": "mixmend.observed.matrix",
     "SphericalPrior": "mixmend.mixtures.priors",
     "fold_entries": "mixmend.observed.holdout",
@@ -42,10 +44,12 @@ _HOMES = {
 _MODULES = ("datasets", "evaluation", "functional", "plots")
 
 __all__ = [
+    "DiagonalPrior",
     "GaussianMixture",
     "KMeans",
     "MatrixFactorization",
     "MixtureImputer",
+    "NormalInverseWishart",
     "ObservedMatrix",
     "SphericalPrior",
     "__version__",

@@ -44,8 +44,9 @@ def _mixture(name: str, n_components: int, **options: Any) -> Completer:
     return Completer(name, make, _average, reads_rows=n_components > 1)
 
 
-def _joint(name: str, n_components: int, covariance_type: str) -> Completer:
-    mixture = _mixture(name, n_components, covariance_type=covariance_type, prior="default")
+def _joint(name: str, n_components: int, covariance_type: str, **options: Any) -> Completer:
+    options = {"covariance_type": covariance_type, "prior": "default", **options}
+    mixture = _mixture(name, n_components, **options)
     return replace(mixture, reads_rows=True, repeats=True)
 
 
@@ -76,6 +77,10 @@ COMPLETERS = (
     _mixture("factor", 2, covariance_type="factor", n_factors=2),
     _factors("least squares", regularization=2.0),
     _factors("variational factors", inference="variational"),
+    _mixture("variational, biases", 5, inference="variational", center="biases"),
+    _mixture("variational, diagonal", 5, covariance_type="diag", inference="variational"),
+    _joint("variational, tied", 5, "tied", inference="variational"),
+    _joint("variational, full", 3, "full", inference="variational"),
     Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
 )
 

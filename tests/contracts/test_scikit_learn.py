@@ -39,6 +39,10 @@ WEIGHTS = {
     f"check_sample_weight_equivalence_on_{kind}_data": DRAWS_DEPEND_ON_ROWS
     for kind in ("dense", "sparse")
 }
+NO_MINIBATCHES = {
+    f"check_{name}": "The check calls partial_fit, which variational fits refuse."
+    for name in ("fit_score_takes_y", "n_features_in_after_fitting")
+}
 
 CHECKED = {
     "one component": (mm.GaussianMixture(), SPARSE),
@@ -47,6 +51,10 @@ CHECKED = {
     "random": (
         mm.GaussianMixture(2, init_params="random", accelerate=True, n_init=2, screen=3),
         SPARSE | WEIGHTS,
+    ),
+    "variational": (
+        mm.GaussianMixture(3, "full", inference="variational"),
+        SPARSE | WEIGHTS | NO_MINIBATCHES,
     ),
     "k-means": (mm.KMeans(2), WEIGHTS),
 }

@@ -402,7 +402,7 @@ def test_the_wrong_prior_is_named():
     assert str(error.value) == (
         "prior must be None, 'default' or a DiagonalPrior with covariance_type='diag'; got "
         "SphericalPrior(mean_variance='learned', variance_shape=0.0, variance_scale=0.0, "
-        "weight_concentration=1.0)."
+        "weight_concentration=None)."
     )
 
 

@@ -30,7 +30,7 @@ def test_legal_priors(options):
 
 
 def test_defaults():
-    assert SphericalPrior() == SphericalPrior("learned", 0.0, 0.0, 1.0)
+    assert SphericalPrior() == SphericalPrior("learned", 0.0, 0.0, None)
 
 
 @pytest.mark.parametrize(

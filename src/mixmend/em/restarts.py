@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +44,7 @@ def run_restarts(
     screen: int = 0,
     accelerate: bool = False,
     on_step: OnStep | None = None,
+    runner: Callable[..., Fit[P]] = run,
 ) -> Restarts[P]:
     """Run EM from every start and keep the best.
 
@@ -69,7 +70,7 @@ def run_restarts(
     first_leg = min(screen, max_iter) if screen > 0 and len(starts) > 1 else max_iter
     try:
         for start in starts:
-            runs.append(run(density, start, blocks, max_iter=first_leg, **options))
+            runs.append(runner(density, start, blocks, max_iter=first_leg, **options))
             _let_go(runs)
             if runs[-1].interrupted:
                 raise KeyboardInterrupt
@@ -79,7 +80,7 @@ def run_restarts(
                 if runs[i].converged:
                     continue
                 left = max_iter - first_leg
-                rest = run(density, runs[i].parameters, blocks, max_iter=left, **options)
+                rest = runner(density, runs[i].parameters, blocks, max_iter=left, **options)
                 runs[i] = _joined(runs[i], rest)
                 _let_go(runs)
                 if rest.interrupted:

@@ -57,6 +57,11 @@ class Columns(NamedTuple):
         return np.asarray(least + 0.5 * (self.means.max(axis=0) - least))
 
 
+def log_scales_of(variances: Array, given: Array | None) -> Array:
+    """Logarithms of the variances, or what a variational step puts in their place."""
+    return np.log(variances) if given is None else given
+
+
 class Moments(NamedTuple):
     """Sums over rows, about the components' means.
 

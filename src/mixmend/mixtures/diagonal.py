@@ -170,7 +170,7 @@ def m_step(statistics: Statistics, parameters: Parameters, density: DiagonalDens
         variances = np.divide(
             residuals, counted, out=parameters.variances.copy(), where=counted > 0
         )
-        raised = np.maximum(statistics.rows + prior.prior.weight_concentration - 1.0, 0.0)
+        raised = np.maximum(statistics.rows + prior.prior.excess, 0.0)
         weights = raised / raised.sum()
     floor = np.maximum(density.min_variance, _TINY)
     return Parameters(weights, parameters.means + move, np.maximum(variances, floor))
@@ -203,9 +203,9 @@ def log_prior(parameters: Parameters, scales: PriorScales | None) -> float:
         total -= float((scales.scale / v).sum())
     gap = parameters.means - scales.centre
     total -= 0.5 * prior.mean_strength * float((gap * gap / v).sum())
-    if prior.weight_concentration != 1.0:
+    if prior.excess != 0.0:
         log_weights = np.log(np.maximum(parameters.weights, _TINY))
-        total += (prior.weight_concentration - 1.0) * float(log_weights.sum())
+        total += prior.excess * float(log_weights.sum())
     return total
 
 

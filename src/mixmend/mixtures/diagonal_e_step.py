@@ -18,7 +18,7 @@ from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import responsibilities
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import complete_rows
-from mixmend.mixtures.complete_rows import Columns
+from mixmend.mixtures.complete_rows import Columns, log_scales_of
 from mixmend.mixtures.spherical_e_step import (
     Array,
     Table,
@@ -120,7 +120,7 @@ class _Work:
             self.terms[0, : self.n_components] = np.log(parameters.weights)
         self.terms[1] = 0.5 * np.log(2.0 * np.pi)
         self.terms[2] = 0.5
-        logs = table(_log_scales(parameters, log_scales), dtype)
+        logs = table(log_scales_of(parameters.variances, log_scales), dtype)
         shape = (self.d, 3 * self.width)
         self.tables = aligned_zeros(shape, dtype).reshape(self.d, 3, self.width)
         self.tables[:] = np.stack([self.means, precisions, logs], axis=1)
@@ -168,14 +168,10 @@ class _Work:
         )
 
 
-def _log_scales(parameters: Parameters, given: Array | None) -> Array:
-    return np.log(parameters.variances) if given is None else given
-
-
 def _columns(parameters: Parameters, log_scales: Array | None = None) -> Columns:
     """The same density as complete rows want it."""
     d = parameters.means.shape[1]
-    scales = _log_scales(parameters, log_scales).sum(axis=1)
+    scales = log_scales_of(parameters.variances, log_scales).sum(axis=1)
     with np.errstate(divide="ignore"):
         log_terms = np.log(parameters.weights) - 0.5 * (scales + d * np.log(2.0 * np.pi))
     return Columns(log_terms, parameters.means, 1.0 / parameters.variances)

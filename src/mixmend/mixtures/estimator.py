@@ -17,6 +17,7 @@ from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning, Indepe
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.criteria import Criteria
+from mixmend.mixtures.draws import Draws
 from mixmend.mixtures.family import Family, Folded
 from mixmend.mixtures.fitting import fit_mixture, new_problem
 from mixmend.mixtures.fixed import fixed_mask
@@ -24,10 +25,15 @@ from mixmend.mixtures.online import Online, stream_of
 from mixmend.mixtures.priors import Prior
 from mixmend.mixtures.verbs import AlgebraVerbs, FamiliarNames
 from mixmend.observed.convert import as_observed
-from mixmend.observed.holdout import as_generator
 from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
+
+_SHOWN = (
+    "mean_variances", "prior_variance", "offset_variance", "loadings", "noise",
+    "weight_concentration", "mean_precision", "degrees_of_freedom",
+)  # fmt: skip
+"""Parameters that are shown as attributes where a fit has them."""
 
 
 class GaussianMixture(
@@ -36,6 +42,7 @@ class GaussianMixture(
     Completer,
     Online,
     Criteria,
+    Draws,
     DensityMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -73,6 +80,11 @@ class GaussianMixture(
         defaults; the spherical one draws the component means towards the column effects
         with a strength learned from the data. Kinds: `SphericalPrior`, `DiagonalPrior`,
         and `NormalInverseWishart` for "tied" and "full"; "factor" takes none.
+    inference : {"em", "variational"}, default "em"
+        "em" finds the most probable parameters: maximum likelihood, or maximum a posteriori
+        under a prior. "variational" finds their posterior distributions and leaves out the
+        components that the rows do not ask for: offer more than you expect. It takes every
+        type but "factor"; there None stands for the "default" prior.
     center : {"none", "columns", "rows", "biases"}, default "none"
         Effects beside the components. "rows" and "biases" give each row an offset with a
         Gaussian prior, integrated out exactly, whose variance is learned: some raters are
@@ -114,6 +126,14 @@ class GaussianMixture(
         Component variances or covariances, as in scikit-learn.
     loadings_, noise_ : ndarray, shape (K, d, r) and (K, d)
         For "factor": the covariance of component k is ``W_k W_k^T + diag(noise_k)``.
+    n_components_ : int
+        Components that are left: fewer than ``n_components`` where variational inference
+        took some away.
+    weight_concentration_, mean_precision_, degrees_of_freedom_ : ndarray
+        Of variational fits: concentrations of the weights, how many rows each mean rests
+        on, and degrees of freedom of the precisions, as in scikit-learn. There
+        ``covariances_`` are the inverses of the expected precisions; predictions have wider
+        ones, which know how little is known.
     log_likelihood_ : float
         Log-likelihood of the observed cells (under a prior on the means: a lower bound).
     precisions_, precisions_cholesky_ : ndarray
@@ -121,7 +141,8 @@ class GaussianMixture(
     lower_bound_, lower_bounds_ : float, list of float
         ``objective_`` and the steps of ``history_`` per row, as in scikit-learn.
     objective_ : float
-        What EM maximised: ``log_likelihood_`` plus the log prior.
+        What EM maximised: ``log_likelihood_`` plus the log prior; variational fits: the
+        evidence lower bound.
     collapsed_ : bool
         Whether a component has collapsed onto points (in every start); a singular likelihood
         says nothing, and starts without one are preferred.
@@ -191,6 +212,7 @@ class GaussianMixture(
         min_variance: float = 0.0,
         min_support: float = 0.0,
         prior: Literal["default"] | Prior | None = None,
+        inference: Literal["em", "variational"] = "em",
         center: Literal["none", "columns", "rows", "biases"] = "none",
         accelerate: bool = False,
         screen: int = 0,
@@ -214,6 +236,7 @@ class GaussianMixture(
         self.min_variance = min_variance
         self.min_support = min_support
         self.prior = prior
+        self.inference = inference
         self.center = center
         self.accelerate = accelerate
         self.screen = screen
@@ -278,14 +301,18 @@ class GaussianMixture(
         self._family, self.parameters_ = family, parameters
         self.weights_ = parameters.weights
         self.means_ = np.ascontiguousarray(parameters.means)
-        for name in ("mean_variances", "prior_variance", "offset_variance", "loadings", "noise"):
+        self.n_components_ = len(self.weights_)
+        for name in _SHOWN:
             if hasattr(parameters, name):
                 setattr(self, f"{name}_", getattr(parameters, name))
+            elif hasattr(self, f"{name}_"):  # of an earlier fit of another kind
+                delattr(self, f"{name}_")
         self.log_likelihood_, self.objective_ = fit.log_likelihood, fit.objective
         self.converged_, self.collapsed_ = fit.converged, fit.collapsed
         self.interrupted_, self.n_iter_ = fit.interrupted, fit.n_iter
         self.history_, self.histories_ = list(fit.history), [list(fit.history)]
         self.n_features_in_, self.column_labels_ = self.means_.shape[1], labels
+        self._inference = self.inference
         self._fixed = fixed_mask(self.fixed_components, len(self.weights_))
         self._stream, self._streaming, self.n_samples_seen_ = None, False, 0
         checks.remember_names(self)
@@ -346,51 +373,6 @@ class GaussianMixture(
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Most likely component of each row, shape (n,)."""
         return np.asarray(self.predict_proba(X).argmax(axis=1))
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
-        """Draw complete rows from the fitted mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default 1
-            How many.
-
-        Returns
-        -------
-        X : ndarray, shape (n_samples, d)
-        labels : ndarray of int, shape (n_samples,)
-            The component that each row was drawn from, in increasing order.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise checks.out_of_range("n_samples", n_samples, "at least 1")
-        rng = as_generator(self.random_state)
-        counts = rng.multinomial(n_samples, self.weights_)
-        labels = np.repeat(np.arange(len(counts)), counts)
-        rows = self._family.sample(self.parameters_, labels, rng)
-        return rows, labels
-
-    def impute_samples(self, X: Any, n_samples: int = 5) -> Array:
-        """Multiple imputation: complete the matrix several times by draws, not means.
-
-        Parameters
-        ----------
-        X : matrix-like, shape (n, d)
-            The matrix with holes.
-        n_samples : int, default 5
-            How many completed matrices.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n, d)
-            Observed cells keep their values; each row's holes are drawn together, so that
-            their spread and dependence are those of the predictive distribution.
-        """
-        obs = self._new_rows(X)
-        count = checks.whole("n_samples", n_samples, 1)
-        rng = as_generator(self.random_state)
-        folded = self._fold_in(obs)
-        return np.stack([folded.draw(rng) for _ in range(count)])
 
     # ------------------------------------------------------------------ files
 

@@ -72,7 +72,9 @@ class Family(Protocol):
     own `mixmend.em.engine.Density`.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The covariance type."""
 
     def block(self, obs: ObservedMatrix, n_components: int) -> Block:
         """The rows in the layout that this family's steps like best."""
@@ -129,8 +131,13 @@ _HOMES = {
 }
 
 
-def family_of(covariance_type: str) -> Family:
+def family_of(covariance_type: str, inference: str = "em") -> Family:
     """The family of a (checked) covariance type; imported when first asked for."""
+    if inference == "variational":
+        from mixmend.mixtures.variational_family import VARIATIONAL
+
+        variational: Family = VARIATIONAL[covariance_type]
+        return variational
     module, name = _HOMES[covariance_type]
     family: Family = getattr(importlib.import_module(module), name)
     return family

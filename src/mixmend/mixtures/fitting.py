@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixmend.em.block import Block
-from mixmend.em.engine import Density, Step
+from mixmend.em.engine import Density, Step, run
 from mixmend.em.restarts import Restarts, joined, run_restarts
 from mixmend.mixtures.family import Family, PooledInterrupted, family_of
 from mixmend.mixtures.fixed import with_fixed
 from mixmend.mixtures.options import GivenStart, Options, given_start
+from mixmend.mixtures.pruning import run_pruned
 from mixmend.mixtures.spherical_e_step import Parameters
 from mixmend.mixtures.starts import (
     column_means,
@@ -53,7 +54,7 @@ def new_problem(
     estimator: Any, obs: ObservedMatrix, options: Options, earlier: Any = None
 ) -> Problem:
     """What a fit to ``obs`` begins with: earlier parameters, a given start, or draws."""
-    family = family_of(options.covariance_type)
+    family = family_of(options.covariance_type, options.inference)
     shape = family.covariance_shape(options.n_components, obs.shape[1])
     given = None if earlier is not None else given_start(estimator, obs.shape[1], shape)
     return Problem(obs, options, family, given, earlier, as_generator(estimator.random_state))
@@ -89,6 +90,7 @@ def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
                 screen=options.screen,
                 accelerate=options.accelerate,
                 on_step=shown,
+                runner=run_pruned if options.inference == "variational" else run,
             )
 
         restarts = from_starts(starts)
@@ -116,11 +118,9 @@ def _starts(problem: Problem, density: Density[Any, Any], block: Block, base: An
         starts = [base]
     else:
         starts = _found_starts(problem, density, block, base)
-    if given is None:
-        return starts
-    return [
-        family.continued(_mended(s, given, family, options, base), density, base) for s in starts
-    ]
+    if given is not None:
+        starts = [_mended(start, given, family, options, base) for start in starts]
+    return [family.continued(start, density, base) for start in starts]
 
 
 def _mended(start: Any, given: GivenStart, family: Family, options: Options, base: Any) -> Any:

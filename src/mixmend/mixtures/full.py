@@ -87,7 +87,7 @@ def prior_scales(
     else:
         scale = np.full(d, float(prior.scale))
     return PriorScales(
-        facts.means, prior.mean_strength, degrees, np.diag(scale), prior.weight_concentration
+        facts.means, prior.mean_strength, degrees, np.diag(scale), prior.excess + 1.0
     )
 
 
@@ -196,19 +196,16 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
     """
     prior = density.prior
     means, move = moved_means(statistics, parameters.means, prior)
-    counts = statistics.rows.copy()
-    cross = move[:, :, None] * statistics.first[:, None, :]
-    outer = move[:, :, None] * move[:, None, :]
-    scatters = statistics.second - cross - cross.swapaxes(1, 2) + counts[:, None, None] * outer
+    counts, squares = statistics.rows.copy(), scatters(statistics, move)
     if prior is not None:
         d = means.shape[1]
         gaps = means - prior.centre
-        scatters += prior.scale + prior.strength * gaps[:, :, None] * gaps[:, None, :]
+        squares += prior.scale + prior.strength * gaps[:, :, None] * gaps[:, None, :]
         counts += prior.degrees + d + 1.0 + (prior.strength > 0)
     floor = np.diag(density.floors)
     covariances = parameters.covariances.copy()
     for k in np.flatnonzero(counts > 0):
-        covariances[k] = floored(scatters[k] / counts[k], floor)
+        covariances[k] = floored(squares[k] / counts[k], floor)
     return Parameters(new_weights(statistics.rows, prior), means, covariances)
 
 
@@ -230,6 +227,14 @@ def recentred(statistics: Statistics, old: Array, new: Array) -> Statistics:
         first=statistics.first - rows * move,
         second=statistics.second - (cross + cross.swapaxes(-1, -2)),
     )
+
+
+def scatters(statistics: Statistics, move: Array) -> Array:
+    """Expected sums of squares around means that are ``move`` (K, d) from the old, (K, d, d)."""
+    cross = move[:, :, None] * statistics.first[:, None, :]
+    outer = move[:, :, None] * move[:, None, :]
+    inner = statistics.second - cross - cross.swapaxes(1, 2)
+    return np.asarray(inner + statistics.rows[:, None, None] * outer)
 
 
 def moved_means(

@@ -105,6 +105,11 @@ class Online:
         options = checks.checked(self)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
         begun = hasattr(self, "parameters_")
+        if "variational" in (options.inference, getattr(self, "_inference", "em")):
+            raise MixmendError(
+                "partial_fit is stepwise EM: it takes inference='em', and goes on from nothing "
+                "else. Fit variationally to all rows at once."
+            )
         if begun:
             obs = self._new_rows(obs)
             stream = self._continued(options)

@@ -22,12 +22,13 @@ from mixmend.checks import (
 from mixmend.errors import DataError, MixmendError
 from mixmend.mixtures.diagonal import INDEPENDENCE_WARNING
 from mixmend.mixtures.fixed import fixed_mask
-from mixmend.mixtures.priors import PRIORS, Prior
+from mixmend.mixtures.priors import PRIORS, VARIATIONAL_DEFAULTS, Prior, settled
 from mixmend.observed.matrix import ObservedMatrix
 
 CENTERS = ("none", "columns", "rows", "biases")
 COVARIANCE_TYPES = ("spherical", "diag", "tied", "full", "factor")
 INITS = ("k-means++", "kmeans", "random", "random_from_data")
+INFERENCES = ("em", "variational")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ class Options:
     accelerate: bool
     screen: int
     n_factors: int | None
-    fixed: NDArray[np.bool_] | None
-    learning_decay: float
-    learning_offset: float
+    fixed: NDArray[np.bool_] | None = None
+    learning_decay: float = 0.7
+    learning_offset: float = 1.0
+    inference: str = "em"
 
 
 def checked(estimator: Any) -> Options:
@@ -61,8 +63,11 @@ def checked(estimator: Any) -> Options:
             f"center={center!r} needs covariance_type='spherical'; with {covariance_type!r} the "
             "components have column means of their own, and rows no offsets."
         )
+    inference = one_of("inference", estimator.inference, INFERENCES)
+    if inference == "variational":
+        _check_variational(estimator)
     n_components = whole("n_components", estimator.n_components, 1)
-    prior = _prior(estimator.prior, covariance_type)
+    prior = _prior(estimator.prior, covariance_type, inference, n_components)
     fixed = fixed_mask(estimator.fixed_components, n_components)
     if fixed is not None and getattr(prior, "mean_variance", None) is not None:
         raise MixmendError(
@@ -86,7 +91,28 @@ def checked(estimator: Any) -> Options:
         fixed=fixed,
         learning_decay=_decay(estimator.learning_decay),
         learning_offset=number("learning_offset", estimator.learning_offset),
+        inference=inference,
     )
+
+
+def _check_variational(estimator: Any) -> None:
+    """Refuse what variational fits do not know."""
+    if estimator.covariance_type == "factor":
+        raise MixmendError(
+            "inference='variational' knows the covariance types 'spherical', 'diag', 'tied' and "
+            "'full', not 'factor'. Choose one of them, or inference='em' with a prior."
+        )
+    if estimator.fixed_components is not None:
+        raise MixmendError(
+            "fixed_components are values, but inference='variational' finds distributions. "
+            "Leave one of them out."
+        )
+    for name in ("min_variance", "min_support"):
+        if number(name, getattr(estimator, name)) > 0:
+            raise MixmendError(
+                f"{name}={getattr(estimator, name)!r} has no meaning where "
+                "inference='variational': priors hold what it would. Set it to 0."
+            )
 
 
 def _decay(value: Any) -> float:
@@ -95,8 +121,9 @@ def _decay(value: Any) -> float:
     return float(value)
 
 
-def _prior(prior: Any, covariance_type: str) -> Prior | None:
-    if prior is None:
+def _prior(prior: Any, covariance_type: str, inference: str, n_components: int) -> Prior | None:
+    variational = inference == "variational"
+    if prior is None and not variational:
         return None
     kind = PRIORS.get(covariance_type)
     if kind is None:
@@ -104,12 +131,11 @@ def _prior(prior: Any, covariance_type: str) -> Prior | None:
             f"covariance_type={covariance_type!r} takes no prior. Set prior=None; min_variance and "
             "min_support keep components from collapsing."
         )
+    if prior is None or (isinstance(prior, str) and prior == "default"):
+        prior = kind(**(VARIATIONAL_DEFAULTS.get(covariance_type, {}) if variational else {}))
     if isinstance(prior, kind):
-        given: Prior = prior
+        given: Prior = settled(prior, variational, n_components)
         return given
-    if isinstance(prior, str) and prior == "default":
-        default: Prior = kind()
-        return default
     where = "" if covariance_type == "spherical" else f" with covariance_type={covariance_type!r}"
     raise MixmendError(f"prior must be None, 'default' or a {kind.__name__}{where}; got {prior!r}.")
 
@@ -166,14 +192,22 @@ def given_start(estimator: Any, d: int, covariance_shape: tuple[int, ...]) -> Gi
 
 
 def continued_start(parameters: Any, options: Options) -> Any:
-    """The parameters of an earlier fit as a start, if they have as many components."""
-    fitted = len(parameters.weights)
-    if fitted != options.n_components:
+    """The parameters of an earlier fit as a start, if they have as many components.
+
+    Variational fits end with fewer than they begin with, and go on from those; EM goes on
+    from what they predict.
+    """
+    fitted, variational = len(parameters.weights), options.inference == "variational"
+    if fitted > options.n_components or (fitted < options.n_components and not variational):
         raise MixmendError(
             f"warm_start goes on from the {fitted} components of the last fit, but n_components "
             f"is {options.n_components}. Set warm_start=False to begin anew."
         )
-    return parameters
+    return (
+        parameters.predictive()
+        if hasattr(parameters, "predictive") and not variational
+        else (parameters)
+    )
 
 
 def require_rows(name: str, wanted: int, obs: ObservedMatrix) -> None:

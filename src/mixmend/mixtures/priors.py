@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from mixmend.errors import MixmendError
 
+T = TypeVar("T", bound="WeightPrior")
+
+
+class WeightPrior:
+    """What all priors have in common: a Dirichlet prior of the mixing weights."""
+
+    __slots__ = ()
+
+    weight_concentration: float | None
+    proper: ClassVar[tuple[str, ...]]
+    """Numbers that are 0 (or None) where the prior is no distribution."""
+
+    @property
+    def excess(self) -> float:
+        """Concentration less 1, the power of each weight in the prior density."""
+        return 0.0 if self.weight_concentration is None else self.weight_concentration - 1.0
+
+    def _check_concentration(self) -> None:
+        given = self.weight_concentration
+        if given is not None and not 0 < given < float("inf"):
+            raise MixmendError(f"weight_concentration must be positive; got {given!r}.")
+
+
+def settled(prior: T, variational: bool, n_components: int) -> T:
+    """The prior with its weight concentration as a number.
+
+    Raises
+    ------
+    MixmendError
+        If it is to be the prior of a variational fit, and is no distribution.
+
+    Examples
+    --------
+    >>> settled(DiagonalPrior(), True, 20).weight_concentration
+    0.05
+    """
+    if variational:
+        for name in prior.proper:
+            if not getattr(prior, name):
+                raise MixmendError(
+                    f"inference='variational' needs a {type(prior).__name__} that is a "
+                    f"distribution: {name} must be positive; got {getattr(prior, name)!r}."
+                )
+    if prior.weight_concentration is not None:
+        return prior
+    concentration = 1.0 / n_components if variational else 1.0
+    return replace(prior, weight_concentration=concentration)  # type: ignore[type-var]
+
 
 @dataclass(frozen=True, slots=True)
-class SphericalPrior:
+class SphericalPrior(WeightPrior):
     """Priors of a spherical mixture.
 
     Parameters
@@ -20,12 +68,16 @@ class SphericalPrior:
         "learned" chooses it by maximising the evidence lower bound: components borrow
         strength from the columns as far as the data say they should. None: no prior on
         the means.
-    variance_shape, variance_scale : float, default 0
-        Inverse-gamma prior of the component variances, density proportional to
-        v^(-shape-1) exp(-scale / v). Shape 0 means no prior.
-    weight_concentration : float, default 1
+    variance_shape : float, default 0
+        Shape a of the inverse-gamma prior of the component variances, density proportional
+        to v^(-a-1) exp(-b / v). 0 is no prior on the variances.
+    variance_scale : float or "columns", default 0
+        b, in squared units of the data; "columns" takes
+        ``variance_shape * (mean variance of the columns) / (3 * K^(2 / d))``.
+    weight_concentration : float or None, default None
         Dirichlet concentration of the weights. 1 is flat; below 1, components may be
-        emptied; above 1, weights are drawn towards equality.
+        emptied; above 1, weights are drawn towards equality. None is 1, and 1 / K where
+        inference is variational.
 
     Raises
     ------
@@ -41,8 +93,10 @@ class SphericalPrior:
 
     mean_variance: Literal["learned"] | float | None = "learned"
     variance_shape: float = 0.0
-    variance_scale: float = 0.0
-    weight_concentration: float = 1.0
+    variance_scale: Literal["columns"] | float = 0.0
+    weight_concentration: float | None = None
+
+    proper: ClassVar[tuple[str, ...]] = ("mean_variance", "variance_shape")
 
     def __post_init__(self) -> None:
         if isinstance(self.mean_variance, str) and self.mean_variance != "learned":
@@ -58,6 +112,11 @@ class SphericalPrior:
             )
         for name in ("variance_shape", "variance_scale"):
             value = getattr(self, name)
+            if isinstance(value, str):
+                if name == "variance_scale" and value == "columns":
+                    continue
+                choice = "'columns' or a number" if name == "variance_scale" else "a number"
+                raise MixmendError(f"{name} must be {choice}; got {value!r}.")
             if not 0 <= value < float("inf"):
                 raise MixmendError(f"{name} must be finite and not negative; got {value!r}.")
         if self.variance_shape > 0 and self.variance_scale == 0:
@@ -65,14 +124,11 @@ class SphericalPrior:
                 "variance_shape without variance_scale would pull every variance to 0. "
                 "Give variance_scale too, for example shape × the variance you expect."
             )
-        if not 0 < self.weight_concentration < float("inf"):
-            raise MixmendError(
-                f"weight_concentration must be positive; got {self.weight_concentration!r}."
-            )
+        self._check_concentration()
 
 
 @dataclass(frozen=True, slots=True)
-class DiagonalPrior:
+class DiagonalPrior(WeightPrior):
     """Normal–inverse-gamma priors of a diagonal mixture, one for every column.
 
     Given its variance, a component's mean of column i is N(c_i, v_ki / mean_strength)
@@ -92,9 +148,10 @@ class DiagonalPrior:
         b, in squared units of the data; "columns" takes, for each column,
         ``variance_shape * (variance of the column) / (3 * K^(2 / d))``, so that the prior
         follows whatever units the columns have.
-    weight_concentration : float, default 1
+    weight_concentration : float or None, default None
         Dirichlet concentration of the weights. 1 is flat; below 1, components may be
-        emptied; above 1, weights are drawn towards equality.
+        emptied; above 1, weights are drawn towards equality. None is 1, and 1 / K where
+        inference is variational.
 
     Raises
     ------
@@ -111,7 +168,9 @@ class DiagonalPrior:
     mean_strength: float = 0.01
     variance_shape: float = 1.5
     variance_scale: Literal["columns"] | float = "columns"
-    weight_concentration: float = 1.0
+    weight_concentration: float | None = None
+
+    proper: ClassVar[tuple[str, ...]] = ("mean_strength", "variance_shape")
 
     def __post_init__(self) -> None:
         for name in ("mean_strength", "variance_shape"):
@@ -125,14 +184,11 @@ class DiagonalPrior:
                 f"variance_scale must be 'columns' or a positive number; "
                 f"got {self.variance_scale!r}."
             )
-        if not 0 < self.weight_concentration < float("inf"):
-            raise MixmendError(
-                f"weight_concentration must be positive; got {self.weight_concentration!r}."
-            )
+        self._check_concentration()
 
 
 @dataclass(frozen=True, slots=True)
-class NormalInverseWishart:
+class NormalInverseWishart(WeightPrior):
     """Conjugate prior of a mixture with full or tied covariances.
 
     Given its covariance, a component's mean is N(m, covariance / mean_strength); the
@@ -157,9 +213,10 @@ class NormalInverseWishart:
         ``degrees + d + 1`` rows more of that covariance (one more with a prior on the mean).
         One component has nothing to borrow from: for it "pooled" is "columns" with the
         default degrees.
-    weight_concentration : float, default 1
+    weight_concentration : float or None, default None
         Dirichlet concentration of the weights. 1 is flat; below 1, components may be
-        emptied; above 1, weights are drawn towards equality.
+        emptied; above 1, weights are drawn towards equality. None is 1, and 1 / K where
+        inference is variational.
 
     Raises
     ------
@@ -184,7 +241,9 @@ class NormalInverseWishart:
     mean_strength: float = 0.01
     degrees: float | None = None
     scale: Literal["columns", "pooled"] | float = "columns"
-    weight_concentration: float = 1.0
+    weight_concentration: float | None = None
+
+    proper: ClassVar[tuple[str, ...]] = ("mean_strength",)
 
     def __post_init__(self) -> None:
         if not 0 <= self.mean_strength < float("inf"):
@@ -201,10 +260,7 @@ class NormalInverseWishart:
             raise MixmendError(
                 f"scale must be 'columns', 'pooled' or a positive number; got {self.scale!r}."
             )
-        if not 0 < self.weight_concentration < float("inf"):
-            raise MixmendError(
-                f"weight_concentration must be positive; got {self.weight_concentration!r}."
-            )
+        self._check_concentration()
 
 
 Prior: TypeAlias = SphericalPrior | DiagonalPrior | NormalInverseWishart
@@ -216,3 +272,9 @@ PRIORS: dict[str, type[Any]] = {
     "full": NormalInverseWishart,
 }
 """The kind of prior that each covariance type takes; its defaults are prior="default"."""
+
+VARIATIONAL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "spherical": {"variance_shape": 1.5, "variance_scale": "columns"}
+}
+"""What prior="default" sets beside defaults where inference is variational: the prior of
+spherical mixtures says nothing of their variances by itself."""

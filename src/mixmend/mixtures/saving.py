@@ -96,7 +96,8 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
     require_arrays(arrays, {"weights": (n_components,)}, positive=True)
     require_arrays(arrays, {"means": (n_components, d)})
     labels = _labels(arrays, d)
-    family = family_of(checked(model).covariance_type)
+    options = checked(model)
+    family = family_of(options.covariance_type, options.inference)
     parameters = family.from_arrays(arrays["weights"], arrays["means"], arrays)
     objective, log_likelihood = (
         np.nan if header[name] is None else float(header[name])

@@ -157,6 +157,20 @@ def m_step(statistics: Statistics, parameters: Parameters, density: SphericalDen
     variances, then variances with the new means, then the hyperparameters), so the
     objective cannot fall.
     """
+    out, residuals = moved(statistics, parameters, density)
+    return out._replace(
+        weights=_weights(statistics.rows, density.prior),
+        variances=_variances(residuals, statistics.cells, parameters.variances, density),
+    )
+
+
+def moved(
+    statistics: Statistics, parameters: Parameters, density: SphericalDensity
+) -> tuple[Parameters, Array]:
+    """New means with the variances of their prior and of row offsets, and what that leaves.
+
+    The second of the pair are the expected squared residuals at the new means, (K,).
+    """
     prior = density.prior
     old_means = parameters.means.T
     support, deviations = statistics.support, statistics.deviations
@@ -185,10 +199,7 @@ def m_step(statistics: Statistics, parameters: Parameters, density: SphericalDen
     if density.row_offsets and statistics.rows.sum() > 0:
         tau = statistics.offset_squares.sum() / statistics.rows.sum()
         out = out._replace(offset_variance=max(float(tau), _TINY))
-    return out._replace(
-        weights=_weights(statistics.rows, prior),
-        variances=_variances(residuals, statistics.cells, parameters.variances, density),
-    )
+    return out, residuals
 
 
 def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
@@ -210,7 +221,7 @@ def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Stati
 
 
 def _weights(rows: Array, prior: SphericalPrior | None) -> Array:
-    excess = 0.0 if prior is None else prior.weight_concentration - 1.0
+    excess = 0.0 if prior is None else prior.excess
     raised = np.maximum(rows + excess, 0.0)
     if not raised.any():  # a concentration below 1 would empty them all: the fullest stays
         raised[np.argmax(rows)] = 1.0
@@ -223,7 +234,7 @@ def _weights(rows: Array, prior: SphericalPrior | None) -> Array:
 def _variances(residuals: Array, cells: Array, old: Array, density: SphericalDensity) -> Array:
     shape, scale = 0.0, 0.0
     if density.prior is not None and density.prior.variance_shape > 0:
-        shape, scale = density.prior.variance_shape + 1.0, density.prior.variance_scale
+        shape, scale = density.prior.variance_shape + 1.0, float(density.prior.variance_scale)
     weight = cells + 2.0 * shape
     # a component without any observed cell keeps its variance: nothing was learned of it
     new = np.divide(
@@ -238,18 +249,25 @@ def log_prior(parameters: Parameters, density: SphericalDensity) -> float:
     if prior is None:
         return 0.0
     total = 0.0
-    if prior.weight_concentration != 1.0:
+    if prior.excess != 0.0:
         log_weights = np.log(np.maximum(parameters.weights, _TINY))
-        total += (prior.weight_concentration - 1.0) * float(log_weights.sum())
+        total += prior.excess * float(log_weights.sum())
     if prior.variance_shape > 0:
         v = parameters.variances
-        total -= float(((prior.variance_shape + 1.0) * np.log(v) + prior.variance_scale / v).sum())
-    if parameters.mean_variances is not None and density.prior_means is not None:
-        s = parameters.prior_variance
-        ratio = parameters.mean_variances / s
-        gap = (parameters.means - density.prior_means) ** 2 / s
-        total -= 0.5 * float((ratio - 1.0 - np.log(ratio) + gap).sum())
-    return total
+        total -= float(
+            ((prior.variance_shape + 1.0) * np.log(v) + float(prior.variance_scale) / v).sum()
+        )
+    return total - float(mean_divergences(parameters, density).sum())
+
+
+def mean_divergences(parameters: Parameters, density: SphericalDensity) -> Array:
+    """Divergences of the means' posteriors from their prior, (K,); 0 without a prior."""
+    if parameters.mean_variances is None or density.prior_means is None:
+        return np.zeros(len(parameters.weights))
+    s = parameters.prior_variance
+    ratio = parameters.mean_variances / s
+    gap = (parameters.means - density.prior_means) ** 2 / s
+    return np.asarray(0.5 * (ratio - 1.0 - np.log(ratio) + gap).sum(axis=1))
 
 
 def with_prior(parameters: Parameters, prior: SphericalPrior | None) -> Parameters:

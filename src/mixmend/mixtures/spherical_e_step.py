@@ -20,7 +20,7 @@ from mixmend.kernels import spherical as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import complete_rows
-from mixmend.mixtures.complete_rows import Columns
+from mixmend.mixtures.complete_rows import Columns, log_scales_of
 
 Array: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[np.floating[Any]]
@@ -178,7 +178,7 @@ class _Tables(NamedTuple):
     offsets: _Offsets | None
 
 
-def _tables(parameters: Parameters, block: Block) -> _Tables:
+def _tables(parameters: Parameters, block: Block, log_scales: Array | None = None) -> _Tables:
     spread = parameters.mean_variances
     dtype = block.by_row.values.dtype
     n_components = len(parameters.weights)
@@ -186,8 +186,9 @@ def _tables(parameters: Parameters, block: Block) -> _Tables:
     terms[0] = -np.inf  # lanes beyond K get no share
     with np.errstate(divide="ignore"):
         terms[0, :n_components] = np.log(parameters.weights)
-    terms[1, :n_components] = 0.5 * np.log(2.0 * np.pi * parameters.variances)
-    terms[2, :n_components] = 0.5 / parameters.variances
+    v = parameters.variances
+    terms[1, :n_components] = 0.5 * (np.log(2.0 * np.pi) + log_scales_of(v, log_scales))
+    terms[2, :n_components] = 0.5 / v
     return _Tables(
         table(parameters.means, dtype),
         None if spread is None else table(spread, dtype),
@@ -206,12 +207,12 @@ def _offsets(parameters: Parameters, block: Block) -> _Offsets:
     return _Offsets(levels, tau / total, 0.5 * np.log(total / variances), variances)
 
 
-def _columns(parameters: Parameters) -> Columns:
+def _columns(parameters: Parameters, log_scales: Array | None = None) -> Columns:
     """The same density as complete rows want it; what the means' doubt adds is constant."""
     shape, v = parameters.means.shape, parameters.variances
+    scales = shape[1] * (np.log(2.0 * np.pi) + log_scales_of(v, log_scales))
     with np.errstate(divide="ignore"):
-        log_terms = np.log(parameters.weights) - 0.5 * shape[1] * np.log(2.0 * np.pi * v)
-    log_terms = log_terms - 0.5 * _doubt(parameters) / v
+        log_terms = np.log(parameters.weights) - 0.5 * (scales + _doubt(parameters) / v)
     return Columns(log_terms, parameters.means, np.broadcast_to(1.0 / v[:, None], shape))
 
 
@@ -229,16 +230,17 @@ def _of_moments(moments: complete_rows.Moments, parameters: Parameters) -> Stati
     return Statistics(moments.log_likelihood, *sums)
 
 
-def e_step(parameters: Parameters, block: Block) -> Statistics:
+def e_step(parameters: Parameters, block: Block, log_scales: Array | None = None) -> Statistics:
     """Expected sufficient statistics of a block, tile by tile.
 
     The responsibilities live only as long as their tile is worked on. Complete rows without
-    offsets take the matrix products of `mixmend.mixtures.complete_rows`.
+    offsets take the products of `mixmend.mixtures.complete_rows`. ``log_scales`` (K,) are
+    what a posterior of the variances expects of their logarithms, in the place of those.
     """
-    columns = _columns(parameters)
+    columns = _columns(parameters, log_scales)
     if parameters.offset_variance == 0.0 and complete_rows.suits(columns, block):
         return _of_moments(complete_rows.moments(columns, block), parameters)
-    tables = _tables(parameters, block)
+    tables = _tables(parameters, block, log_scales)
     d, width = tables.means.shape
     support, deviations = np.zeros((d, width)), np.zeros((d, width))
     n_components = len(parameters.weights)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixmend.em.block import Block
 from mixmend.em.engine import run
+from mixmend.mixtures.columns import column_facts
 from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.folded import FoldedSpherical
 from mixmend.mixtures.options import Options, require_arrays
@@ -48,9 +49,7 @@ class SphericalFamily:
         """The density with the grand mean as the prior's centre."""
         row_offsets = options.center in ("rows", "biases")
         noise = rounding_floor(obs, row_offsets)
-        prior = options.prior
-        # the options' check lets no other kind of prior through
-        assert prior is None or isinstance(prior, SphericalPrior)
+        prior = _prior(options, obs)
         if prior is not None and prior.mean_variance is not None and _has_effects(options):
             # a given strength holds components to the columns' effects, not those to one number
             prior = replace(prior, mean_variance="learned")
@@ -87,8 +86,10 @@ class SphericalFamily:
         singular = max(SINGULAR_SHARE * float(base.variances[0]), density.singular_variance)
         density = replace(density, singular_variance=singular)
         if _has_effects(options):
-            assert options.prior is None or isinstance(options.prior, SphericalPrior)
-            density = replace(density, prior=options.prior, prior_means=base.means[0])
+            prior = density.prior
+            if prior is not None and isinstance(options.prior, SphericalPrior):
+                prior = replace(prior, mean_variance=options.prior.mean_variance)
+            density = replace(density, prior=prior, prior_means=base.means[0])
         return density
 
     def from_responsibilities(
@@ -96,6 +97,8 @@ class SphericalFamily:
     ) -> Parameters:
         """One M-step from the pooled fit, whose row offsets are taken out first."""
         copies = _copies(base, shares.shape[1], density.prior)
+        if density.prior is not None and density.prior.mean_variance == "learned":
+            copies = copies._replace(prior_variance=_room(copies))
         known = posterior(base, block).offsets[:, 0] if density.row_offsets else None
         statistics = statistics_of(shares, copies, block, known)
         stepped = m_step(statistics, copies, replace(density, row_offsets=False))
@@ -110,9 +113,14 @@ class SphericalFamily:
         """A user's start; variances, offsets and the means' doubt from the pooled fit."""
         count = len(weights)
         variances = np.repeat(base.variances, count) if covariances is None else covariances
-        return _copies(base, count, None)._replace(
+        out = _copies(base, count, None)._replace(
             weights=weights, means=np.asfortranarray(means), variances=variances
         )
+        if base.mean_variances is None:
+            return out
+        # one component says little of how far several are apart: their means do
+        apart = float(((means - base.means) ** 2).mean())
+        return out._replace(prior_variance=max(base.prior_variance, apart))
 
     def continued(
         self, parameters: Parameters, density: SphericalDensity, base: Parameters
@@ -211,13 +219,30 @@ def _apart(start: Parameters, density: SphericalDensity, block: Block) -> Parame
     prior = density.prior
     if prior is None or prior.mean_variance != "learned":
         return start
-    room = max(start.prior_variance, float(start.variances.mean()))
+    room = _room(start)
     held = replace(density, prior=replace(prior, mean_variance=room))
     given = start._replace(prior_variance=room)
     fit = run(held, given, [block], tol=0, max_iter=_HELD_STEPS)
     if fit.interrupted:
         raise KeyboardInterrupt
     return fit.parameters
+
+
+def _room(start: Parameters) -> float:
+    """A variance of the means' prior that does not hold new components together."""
+    return max(start.prior_variance, float(start.variances.mean()))
+
+
+def _prior(options: Options, obs: ObservedMatrix) -> SphericalPrior | None:
+    """The prior in the units of the data."""
+    prior = options.prior
+    # the options' check lets no other kind of prior through
+    assert prior is None or isinstance(prior, SphericalPrior)
+    if prior is None or not isinstance(prior.variance_scale, str):
+        return prior
+    variance = float(column_facts(obs).variances.mean())
+    shared = 3.0 * options.n_components ** (2.0 / obs.shape[1])
+    return replace(prior, variance_scale=prior.variance_shape * variance / shared)
 
 
 def _has_effects(options: Options) -> bool:
