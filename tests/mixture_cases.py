@@ -58,8 +58,13 @@ def with_holes(X: Array, share: float, seed: int = 0) -> Array:
     return np.where(holes, np.nan, X)
 
 
-def matched(gm: Any, truth: Any) -> list[int]:
-    """The order of components under which the means lie nearest to those of the truth."""
-    orders = list(permutations(range(len(truth.means_))))
-    gaps = [np.abs(gm.means_[list(order)] - truth.means_).sum() for order in orders]
+def matched(means: Array, truth: Array) -> list[int]:
+    """The order of components under which their means lie nearest to those of the truth."""
+    orders = list(permutations(range(len(truth))))
+    gaps = [np.abs(means[list(order)] - truth).sum() for order in orders]
     return list(orders[int(np.argmin(gaps))])
+
+
+def matrices(gm: Any) -> Array:
+    """The covariances of whatever type as matrices, (K, d, d)."""
+    return np.asarray(gm.distribution().covariances)
