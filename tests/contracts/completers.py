@@ -71,9 +71,11 @@ COMPLETERS = (
     _mixture("prior and biases", 3, prior="default", center="biases", n_init=5),
     _mixture("accelerated", 3, prior="default", accelerate=True, n_init=3, screen=2),
     _mixture("diagonal", 2, covariance_type="diag", prior="default"),
+    _mixture("diagonal, one", 1, covariance_type="diag"),
     _joint("tied", 2, "tied"),
     _joint("full", 1, "full"),
     _joint("full, two", 2, "full"),
+    _joint("full, from K-means", 3, "full", init_params="kmeans", accelerate=True, n_init=2),
     _mixture("factor", 2, covariance_type="factor", n_factors=2),
     _factors("least squares", regularization=2.0),
     _factors("variational factors", inference="variational"),
@@ -81,6 +83,7 @@ COMPLETERS = (
     _mixture("variational, diagonal", 5, covariance_type="diag", inference="variational"),
     _joint("variational, tied", 5, "tied", inference="variational"),
     _joint("variational, full", 3, "full", inference="variational"),
+    replace(_mixture("factor, one", 1, covariance_type="factor", n_factors=3), reads_rows=True),
     Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
 )
 

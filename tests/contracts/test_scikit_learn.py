@@ -56,7 +56,14 @@ CHECKED = {
         mm.GaussianMixture(3, "full", inference="variational"),
         SPARSE | WEIGHTS | NO_MINIBATCHES,
     ),
+    "diag": (mm.GaussianMixture(2, "diag"), SPARSE | WEIGHTS),
+    "tied": (mm.GaussianMixture(2, "tied"), SPARSE | WEIGHTS),
+    "full": (mm.GaussianMixture(2, "full", init_params="kmeans"), SPARSE | WEIGHTS),
+    "factor": (mm.GaussianMixture(2, "factor", n_factors=1), SPARSE | WEIGHTS),
+    "one full component": (mm.GaussianMixture(1, "full"), SPARSE),
     "k-means": (mm.KMeans(2), WEIGHTS),
+    "imputer": (mm.MixtureImputer(), {}),
+    "imputer by two components": (mm.MixtureImputer(2), {}),
 }
 UNAVAILABLE = {"check_array_api_input"}  # needs SCIPY_ARRAY_API set before SciPy is imported
 
@@ -141,6 +148,12 @@ GIVEN = np.array([[0.0] * 4, [3.0] * 4])
         {"center": "rows"},
         {"prior": "default", "center": "biases", "accelerate": True},
         {"min_support": 3.0, "min_variance": 0.2},
+        {"covariance_type": "diag"},
+        {"covariance_type": "diag", "prior": "default"},
+        {"covariance_type": "tied"},
+        {"covariance_type": "full"},
+        {"covariance_type": "full", "prior": "default"},
+        {"covariance_type": "factor", "n_factors": 1},
     ],
 )
 def test_weights_count_as_repeated_rows(options):

@@ -447,7 +447,7 @@ def test_a_given_covariance_of_low_rank_is_kept(rng, isotropic):
         (
             2,
             {},
-            "n_factors=2 must be less than the 2 columns of X; with as many, use "
+            "n_factors=2 must be less than the 2 columns of X (n_features=2); with as many, use "
             "covariance_type='full'.",
         ),
         (

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixmend.completion import predictive as predictive_of
 from mixmend.completion.predictive import Predictive
 from mixmend.errors import DataError, MixmendError
+from mixmend.kernels.threads import fixed_order
 from mixmend.observed.convert import as_observed
 from mixmend.observed.labels import align_columns
 from mixmend.observed.matrix import ObservedMatrix
@@ -67,6 +68,7 @@ class Completer(ABC):
             )
         return obs
 
+    @fixed_order()
     def predictive(self, X: Any, rows: ArrayLike, columns: ArrayLike) -> Predictive:
         """Predictive distributions of chosen cells.
 
@@ -179,8 +181,9 @@ class Completer(ABC):
         step = chunk_rows or max(1, CHUNK_CELLS // max(d, 1))
         for first in range(0, n, step):
             part = obs.select_rows(slice(first, min(first + step, n)))
-            folded = self._fold_in(part)
-            mean, variance = folded.moments(slice(0, part.shape[0]), variance=return_std)
+            with fixed_order():
+                folded = self._fold_in(part)
+                mean, variance = folded.moments(slice(0, part.shape[0]), variance=return_std)
             seen, values = (part.entry_rows, part.by_row.indices), part.by_row.values
             mean[seen] = values
             std = None
@@ -195,10 +198,12 @@ class Completer(ABC):
                 holes = np.nonzero(hole)
                 for start in range(0, len(holes[0]), _INTERVAL_CELLS):
                     rows, columns = (where[start : start + _INTERVAL_CELLS] for where in holes)
-                    ends = predictive_of.interval(folded.cells(rows, columns), interval)
+                    with fixed_order():
+                        ends = predictive_of.interval(folded.cells(rows, columns), interval)
                     lower[rows, columns], upper[rows, columns] = ends
             yield CompletedRows(first, mean, std, lower, upper)
 
+    @fixed_order()
     def recommend(self, X: Any, n_items: int = 10, rows: ArrayLike | None = None) -> TopN:
         """Pick the columns with the highest expected value among each row's holes.
 

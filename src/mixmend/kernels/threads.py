@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import numba
 
@@ -27,3 +29,23 @@ def threads_for(work: int) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+@cache
+def _libraries() -> Any:
+    import scipy.linalg  # noqa: F401  (brings its own BLAS, which must be known by now)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def fixed_order() -> Iterator[None]:
+    """Matrix products and decompositions of NumPy and SciPy in one order: on one thread.
+
+    How a BLAS sums depends, in the last bits, on how many threads it cuts the work for, and
+    results must not depend on that. Serves as a decorator too. What is large enough for
+    more threads has kernels of its own, which cut by the data.
+    """
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield

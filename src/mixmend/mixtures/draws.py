@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures import options as checks
 from mixmend.mixtures.family import Family, Folded
 from mixmend.mixtures.spherical_e_step import Array
@@ -29,6 +30,7 @@ class Draws:
     def _fold_in(self, obs: ObservedMatrix) -> Folded:
         raise NotImplementedError
 
+    @fixed_order()
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw complete rows from the fitted mixture.
 
@@ -52,6 +54,7 @@ class Draws:
         rows = self._family.sample(self.parameters_, labels, rng)
         return rows, labels
 
+    @fixed_order()
     def impute_samples(self, X: Any, n_samples: int = 5) -> Array:
         """Multiple imputation: complete the matrix several times by draws, not means.
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from mixmend.completion.completer import Completer
 from mixmend.em.engine import Fit
 from mixmend.errors import CollapsedComponentWarning, EmptyEntityWarning, IndependenceWarning
+from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import saving
 from mixmend.mixtures.criteria import Criteria
@@ -360,6 +361,7 @@ class GaussianMixture(
         check_is_fitted(self)
         return self.n_features_in_, self.column_labels_
 
+    @fixed_order()
     def _fold_in(self, obs: ObservedMatrix) -> Folded:
         return self._family.fold(self.parameters_, obs)
 

@@ -188,7 +188,7 @@ class FactorFamily:
         number = whole("n_factors", rank, 1)
         if number >= d:
             raise MixmendError(
-                f"n_factors={number} must be less than the {d} columns of X; "
+                f"n_factors={number} must be less than the {d} columns of X (n_features={d}); "
                 "with as many, use covariance_type='full'."
             )
         return number
@@ -303,13 +303,17 @@ def spectral_start(obs: ObservedMatrix, density: FactorDensity) -> Parameters:
     facts, rank, d = column_facts(obs), density.n_factors, obs.shape[1]
     view = obs.by_row
     values = (view.values - facts.means[view.indices]) / np.sqrt(facts.variances)[view.indices]
+    weights = np.ones(obs.shape[0]) if obs.row_weights is None else obs.row_weights
+    mass = max(float(weights.sum()), 1e-300)
+    share = float(weights @ obs.row_counts) / (mass * d)
+    values = values * np.repeat(np.sqrt(weights), obs.row_counts)
     rows = sparse.csr_array((values, view.indices, view.pointers), shape=obs.shape)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(d, rank)))[0]
     for _ in range(_SWEEPS):
         basis = np.linalg.qr(rows.T @ (rows @ basis))[0]
     scores = rows @ basis
-    values, vectors = np.linalg.eigh(scores.T @ scores / max(obs.shape[0], 1))
-    values = values / max(obs.density, 1e-12) ** 2
+    values, vectors = np.linalg.eigh(scores.T @ scores / mass)
+    values = values / max(share, 1e-12) ** 2
     loadings = (basis @ vectors) * np.sqrt(np.maximum(values - 1.0, 0.1))
     explained = np.minimum((loadings**2).sum(axis=1), 0.9)
     loadings *= np.sqrt(explained / np.maximum((loadings**2).sum(axis=1), 1e-300))[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 from mixmend.em.block import Block
 from mixmend.em.engine import Density, Step, run
 from mixmend.em.restarts import Restarts, joined, run_restarts
+from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures.family import Family, PooledInterrupted, family_of
 from mixmend.mixtures.fixed import with_fixed
 from mixmend.mixtures.options import GivenStart, Options, given_start
@@ -60,6 +61,7 @@ def new_problem(
     return Problem(obs, options, family, given, earlier, as_generator(estimator.random_state))
 
 
+@fixed_order()
 def fit_mixture(problem: Problem, verbose: bool = False) -> Outcome:
     """Fit one component first (it gives column effects and scales), then K from every start."""
     options, family = problem.options, problem.family

@@ -12,6 +12,7 @@ from mixmend.em.engine import Fit
 from mixmend.em.restarts import run_restarts
 from mixmend.em.stepwise import Schedule, Stream, advance, moved
 from mixmend.errors import CollapsedComponentWarning, DataError, EmptyEntityWarning, MixmendError
+from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures import options as checks
 from mixmend.mixtures.family import Family, family_of
 from mixmend.mixtures.fitting import Problem, fit_mixture, new_problem
@@ -51,6 +52,7 @@ class Online:
     def _adopt(self, family: Family, fit: Fit[Any], labels: NDArray[Any] | None) -> Self:
         raise NotImplementedError
 
+    @fixed_order()
     def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from one more minibatch of rows, which need not be kept: stepwise EM.
 
