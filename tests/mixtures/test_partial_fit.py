@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import tracemalloc
 import warnings
 from itertools import pairwise
 
@@ -425,3 +427,27 @@ def test_scaled_statistics_are_those_of_as_many_rows_that_say_the_same():
     other = model._density.e_step(model.parameters_, model._family.block(twice, K))
     for name in ("log_likelihood", "rows", "first", "second"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_stream_holds_one_chunk_at_a_time(kind):
+    """Memory stays where it was after the first chunks, however many follow."""
+    model = mixture(kind)
+    chunk_bytes = 2000 * D * 8
+    for seed in range(2):  # whatever is compiled or cached at first use
+        model.partial_fit(rows(2000, 0.2, seed=seed))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        model.partial_fit(rows(2000, 0.2, seed=2))
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for seed in range(3, 23):
+            model.partial_fit(rows(2000, 0.2, seed=seed))
+        gc.collect()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - held < 0.5 * chunk_bytes
+    assert peak - held < 16 * chunk_bytes  # the making of one; twenty were met
