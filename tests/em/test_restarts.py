@@ -36,6 +36,20 @@ def test_the_first_of_equals_is_the_best():
     assert found.best is found.runs[1]
 
 
+def test_only_the_best_run_keeps_its_statistics():
+    found = restarts(Contraction(), [np.array([2.0]), np.array([-0.5]), np.array([1.0])])
+    assert [fit.statistics is None for fit in found.runs] == [True, False, True]
+    assert found.best.statistics.log_likelihood == found.best.objective
+
+
+def test_a_run_that_was_dropped_gets_its_statistics_back_where_the_better_one_collapses():
+    density = Contraction(singular=(0.5**10,))
+    found = restarts(density, [np.array([1.0]), np.array([8.0])], screen=2)
+    assert found.runs[0].collapsed
+    assert found.best is found.runs[1]
+    assert found.best.statistics.log_likelihood == found.best.objective == -4.0
+
+
 @pytest.mark.filterwarnings("ignore::mixmend.errors.LikelihoodDecreasedWarning")
 def test_an_objective_that_is_no_number_is_never_the_best():
     density = Scripted(values=[np.nan, -3.0, -2.0, np.nan])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -88,8 +90,19 @@ def run_restarts(
     except KeyboardInterrupt:
         if not runs:
             raise
-        return Restarts(max(runs, key=_merit), tuple(runs), interrupted=True)
-    return Restarts(max(runs, key=_merit), tuple(runs))
+        return _searched(density, blocks, runs, interrupted=True)
+    return _searched(density, blocks, runs, interrupted=False)
+
+
+def _searched(
+    density: Density[P, Any], blocks: list[Block], runs: list[Fit[P]], interrupted: bool
+) -> Restarts[P]:
+    best = max(range(len(runs)), key=lambda i: _merit(runs[i]))
+    if runs[best].statistics is None:  # a better one let them go, and collapsed later
+        parameters = runs[best].parameters
+        found: Any = reduce(add, (density.e_step(parameters, block) for block in blocks))
+        runs[best] = replace(runs[best], statistics=found)
+    return Restarts(runs[best], tuple(runs), interrupted)
 
 
 def joined(first: Restarts[P], second: Restarts[P]) -> Restarts[P]:
