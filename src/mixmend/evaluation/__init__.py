@@ -26,11 +26,13 @@ if TYPE_CHECKING:
         rmse,
         sharpness,
     )
+    from mixmend.evaluation.ordering import CountGroup, Ranking, errors_by_count, ranking
     from mixmend.evaluation.table import EvaluationTable, FoldResult
 
 # the baselines are scikit-learn estimators: metrics alone shall not pay for that import
 _HOMES = {
     "ColumnMean": "baselines",
+    "CountGroup": "ordering",
     "CoverageCurves": "imputation_table",
     "EvaluationTable": "table",
     "Failure": "imputation_table",
@@ -40,10 +42,12 @@ _HOMES = {
     "ImputationTable": "imputation_table",
     "MASKS": "masking",
     "Masked": "masking",
+    "Ranking": "ordering",
     "RowColumnBiases": "baselines",
     "Scenario": "imputation_table",
     "align_labels": "alignment",
     "calibration": "metrics",
+    "errors_by_count": "ordering",
     "evaluate_imputers": "imputation",
     "evaluate_models": "harness",
     "interval_coverage": "metrics",
@@ -52,6 +56,7 @@ _HOMES = {
     "mask_mcar": "masking",
     "mask_mnar": "masking",
     "mean_log_likelihood": "metrics",
+    "ranking": "ordering",
     "rmse": "metrics",
     "sharpness": "metrics",
 }
@@ -59,6 +64,7 @@ _HOMES = {
 __all__ = [
     "MASKS",
     "ColumnMean",
+    "CountGroup",
     "CoverageCurves",
     "EvaluationTable",
     "Failure",
@@ -67,10 +73,12 @@ __all__ = [
     "ImputationResult",
     "ImputationTable",
     "Masked",
+    "Ranking",
     "RowColumnBiases",
     "Scenario",
     "align_labels",
     "calibration",
+    "errors_by_count",
     "evaluate_imputers",
     "evaluate_models",
     "interval_coverage",
@@ -79,6 +87,7 @@ __all__ = [
     "mask_mcar",
     "mask_mnar",
     "mean_log_likelihood",
+    "ranking",
     "rmse",
     "sharpness",
 ]
