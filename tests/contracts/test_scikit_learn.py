@@ -62,6 +62,7 @@ CHECKED = {
     "factor": (mm.GaussianMixture(2, "factor", n_factors=1), SPARSE | WEIGHTS),
     "one full component": (mm.GaussianMixture(1, "full"), SPARSE),
     "k-means": (mm.KMeans(2), WEIGHTS),
+    "factors": (mm.MatrixFactorization(1, center="biases", inference="variational"), WEIGHTS),
     "imputer": (mm.MixtureImputer(), {}),
     "imputer by two components": (mm.MixtureImputer(2), {}),
 }

@@ -313,6 +313,8 @@ def test_data_that_cannot_be_fitted_or_measured_on():
     model = mm.MatrixFactorization(2, max_iter=1, tol=0)
     with pytest.raises(DataError, match=r"^X has no observed cell: there is nothing to fit\.$"):
         model.fit(np.full((4, 3), np.nan))
+    with pytest.raises(DataError, match=r"^All row weights are zero where a cell is observed: n"):
+        model.fit(np.ones((4, 3)), sample_weight=np.zeros(4))
     other = mm.ObservedMatrix.from_dense(np.ones((6, 4)))
     with pytest.raises(DataError) as failure:
         model.fit(obs, validation=other)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,7 +35,12 @@ from mixmend.observed.matrix import ObservedMatrix
 Array = NDArray[np.float64]
 
 
-class MatrixFactorization(Completer, BaseEstimator):  # type: ignore[misc]
+class MatrixFactorization(
+    Completer,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Matrix factorisation on the observed cells of a matrix with holes.
 
     A cell is the product of its row's and its column's factors, beside what is subtracted
@@ -234,6 +239,7 @@ class MatrixFactorization(Completer, BaseEstimator):  # type: ignore[misc]
             setattr(self, f"{name}_effects_", np.ascontiguousarray(effects))
         self.factor_variances_ = (state.row_variances * state.column_variances)[:rank]
         self.n_features_in_, self.column_labels_ = len(state.columns.values), labels
+        self._n_features_out = rank
         checks.remember_names(self)
 
     def _warn(self, fit: FactorFit, without_validation: bool) -> None:

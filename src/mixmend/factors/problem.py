@@ -150,8 +150,12 @@ def pose(obs: ObservedMatrix, options: Options) -> Problem:
         If nothing is observed, or there are more factors than rows or columns.
     """
     weights = obs.row_weights
-    if obs.n_observed == 0 or (weights is not None and not np.any(weights * obs.row_counts > 0)):
+    if obs.n_observed == 0:
         raise DataError("X has no observed cell: there is nothing to fit.")
+    if weights is not None and not np.any(weights * obs.row_counts > 0):
+        raise DataError(
+            "All row weights are zero where a cell is observed: nothing is left to fit."
+        )
     n, d = obs.shape
     if options.n_factors > min(n, d):
         raise DataError(
