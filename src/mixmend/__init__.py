@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from mixmend.mixtures.estimator import GaussianMixture
     from mixmend.mixtures.imputer import MixtureImputer
     from mixmend.mixtures.kmeans import KMeans
-    from mixmend.mixtures.priors import DiagonalPrior, NormalInverseWishart, SphericalPrior
+    from mixmend.mixtures.priors import (
+        DiagonalPrior,
+        FactorPrior,
+        NormalInverseWishart,
+        SphericalPrior,
+    )
     from mixmend.mixtures.selection import select_components
     from mixmend.observed.holdout import fold_entries, split_entries
     from mixmend.observed.matrix import ObservedMatrix
 
 _HOMES = {
     "DiagonalPrior": "mixmend.mixtures.priors",
+    "FactorPrior": "mixmend.mixtures.priors",
     "GaussianMixture": "mixmend.mixtures.estimator",
     "KMeans": "mixmend.mixtures.kmeans",
     "MatrixFactorization": "mixmend.factors.estimator",
@@ -45,6 +51,7 @@ _MODULES = ("datasets", "evaluation", "functional", "plots")
 
 __all__ = [
     "DiagonalPrior",
+    "FactorPrior",
     "GaussianMixture",
     "KMeans",
     "MatrixFactorization",

@@ -77,6 +77,7 @@ COMPLETERS = (
     _joint("full, two", 2, "full"),
     _joint("full, from K-means", 3, "full", init_params="kmeans", accelerate=True, n_init=2),
     _mixture("factor", 2, covariance_type="factor", n_factors=2),
+    _mixture("factor, prior", 2, covariance_type="factor", n_factors=2, prior="default"),
     _factors("least squares", regularization=2.0),
     _factors("variational factors", inference="variational"),
     _mixture("variational, biases", 5, inference="variational", center="biases"),

@@ -453,8 +453,9 @@ def test_a_given_covariance_of_low_rank_is_kept(rng, isotropic):
         (
             1,
             {"prior": DiagonalPrior()},
-            "covariance_type='factor' takes no prior. Set prior=None; min_variance and "
-            "min_support keep components from collapsing.",
+            "prior must be None, 'default' or a FactorPrior with covariance_type='factor'; got "
+            "DiagonalPrior(mean_strength=0.01, variance_shape=1.5, variance_scale='columns', "
+            "weight_concentration=None).",
         ),
     ],
 )

@@ -80,7 +80,7 @@ class GaussianMixture(
         None is maximum likelihood. "default" is the prior of the covariance type with its
         defaults; the spherical one draws the component means towards the column effects
         with a strength learned from the data. Kinds: `SphericalPrior`, `DiagonalPrior`,
-        and `NormalInverseWishart` for "tied" and "full"; "factor" takes none.
+        `NormalInverseWishart` for "tied" and "full", and `FactorPrior`.
     inference : {"em", "variational"}, default "em"
         "em" finds the most probable parameters: maximum likelihood, or maximum a posteriori
         under a prior. "variational" finds their posterior distributions and leaves out the

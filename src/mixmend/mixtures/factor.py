@@ -14,6 +14,11 @@ The M-step is column by column: (mu_ki, w_ki) jointly by one (r + 1) × (r + 1) 
 psi_ki. It is taken in the model with factors N(alpha, R), whose maximum is then written
 with standard normal factors again: parameter-expanded EM (Liu, Rubin & Wu 1998), which
 raises the likelihood at least as surely as EM and takes far fewer steps.
+
+Under a `FactorPrior` the systems are those of a ridge regression, and the factors stay as they
+are: writing them as standard normal ones again would change loadings, and with them their
+prior density. (mu_ki, w_ki) are then best given the old noise, psi_ki given the new
+coefficients, so that the penalised likelihood cannot fall (Meng & Rubin 1993).
 """
 
 from __future__ import annotations
@@ -43,6 +48,32 @@ def _none() -> Array:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorScales:
+    """A `FactorPrior` in the units of the data, each array of shape (d,).
+
+    Parameters
+    ----------
+    centre, mean_precisions : ndarray
+        Centre and inverse variance of the means' normal prior.
+    loading_precisions : ndarray
+        Inverse variances of the loadings' normal prior around 0.
+    noise_shape : float
+        a, shape of the noise variances' inverse-gamma prior; 0 is none.
+    noise_scale : ndarray
+        b, its scale.
+    excess : float
+        Dirichlet concentration of the weights, less 1.
+    """
+
+    centre: Array
+    mean_precisions: Array
+    loading_precisions: Array
+    noise_shape: float
+    noise_scale: Array
+    excess: float
+
+
+@dataclass(frozen=True, slots=True)
 class FactorDensity:
     """The options of a mixture of factor analysers and the steps that EM takes with them.
 
@@ -61,6 +92,8 @@ class FactorDensity:
     singular_variance : ndarray, shape (d,) or (1,)
         A component whose marginal variance of some column is below this has collapsed onto
         points: its likelihood has no bound and says nothing.
+    prior : PriorScales or None
+        Priors of means, loadings, noise and weights; ``min_support`` is then ignored.
     """
 
     n_factors: int
@@ -68,6 +101,7 @@ class FactorDensity:
     min_variance: Array = field(default_factory=_none)
     min_support: float = 0.0
     singular_variance: Array = field(default_factory=_none)
+    prior: PriorScales | None = None
 
     def e_step(self, parameters: Parameters, block: Block) -> Statistics:
         """Expected sufficient statistics of a block of rows."""
@@ -79,11 +113,11 @@ class FactorDensity:
 
     def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
         """Statistics taken at ``old`` as they are around ``new``, where an M-step led."""
-        return recentred(statistics, old, new)
+        return recentred(statistics, old, new, expanded=self.prior is None)
 
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
-        """Log-likelihood at the parameters of the E-step."""
-        return statistics.log_likelihood
+        """Log-likelihood plus log prior density at the parameters of the E-step."""
+        return statistics.log_likelihood + log_prior(parameters, self)
 
     def collapsed(self, parameters: Parameters) -> bool:
         """Whether a marginal variance has fallen below ``singular_variance``.
@@ -139,18 +173,50 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FactorDensit
     """New parameters from expected statistics taken at ``parameters``."""
     r = parameters.loadings.shape[2]
     support = statistics.systems[..., r, r]
+    prior = density.prior
     known = support >= max(density.min_support, _TINY)
     counted = np.where(support > 0, support, 1.0)[..., None]
     # per unit of support, so that the systems' size does not depend on the number of rows
     systems = statistics.systems / counted[..., None]
     deviations = statistics.deviations / counted
-    systems[~known] = np.eye(r + 1)
+    if prior is None:
+        systems[~known] = np.eye(r + 1)
+    else:
+        known = np.ones_like(known)
+        precisions = np.repeat(prior.loading_precisions[:, None], r + 1, axis=1)
+        precisions[:, r] = prior.mean_precisions
+        ridge = parameters.noise[..., None] * precisions / counted
+        systems[..., np.arange(r + 1), np.arange(r + 1)] += ridge
+        deviations[..., r] += ridge[..., r] * (prior.centre - parameters.means)
     new: Array = np.asarray(np.linalg.solve(systems, deviations[..., None])[..., 0], np.float64)
     old = np.concatenate([parameters.loadings, np.zeros((*support.shape, 1))], axis=2)
     new[~known] = old[~known]
     noise = _noise(statistics, new, support, parameters, density)
     means, loadings = parameters.means + new[..., r], new[..., :r]
-    return _standardised(statistics, parameters, means, loadings, noise)
+    if prior is None:
+        return _standardised(statistics, parameters, means, loadings, noise)
+    raised = np.maximum(statistics.factors[:, r, r] + prior.excess, 0.0)
+    if not raised.any():  # a concentration below 1 would empty them all: the fullest stays
+        raised[np.argmax(statistics.factors[:, r, r])] = 1.0
+    weights = np.maximum(raised / raised.sum(), _TINY)
+    return Parameters(weights, means, np.ascontiguousarray(loadings), noise)
+
+
+def log_prior(parameters: Parameters, density: FactorDensity) -> float:
+    """Log prior density of the parameters, without the constants."""
+    prior = density.prior
+    if prior is None:
+        return 0.0
+    gaps = (parameters.means - prior.centre) ** 2 * prior.mean_precisions
+    lengths = (parameters.loadings**2).sum(axis=2) * prior.loading_precisions
+    total = -0.5 * float((gaps + lengths).sum())
+    if prior.noise_shape > 0:
+        noise = parameters.noise[:, :1] if density.isotropic else parameters.noise
+        scale = prior.noise_scale.mean() if density.isotropic else prior.noise_scale
+        total -= float(((prior.noise_shape + 1.0) * np.log(noise) + scale / noise).sum())
+    if prior.excess != 0.0:
+        total += prior.excess * float(np.log(np.maximum(parameters.weights, _TINY)).sum())
+    return total
 
 
 def _noise(
@@ -172,6 +238,14 @@ def _noise(
     else:
         # a column below the least support keeps its noise, too
         known = support >= max(density.min_support, _TINY)
+    prior = density.prior
+    if prior is not None and prior.noise_shape > 0:
+        scale = prior.noise_scale.mean() if density.isotropic else prior.noise_scale
+        residuals = residuals + 2.0 * scale
+        support = support + 2.0 * (prior.noise_shape + 1.0)
+        known = np.ones_like(known)
+    elif prior is not None:
+        known = support > 0
     noise = np.divide(residuals, support, out=parameters.noise.copy(), where=known)
     return np.asarray(np.maximum(noise, density.floors(parameters)))
 
@@ -197,16 +271,19 @@ def _factor_law(sums: Array) -> tuple[Array, Array]:
     return alpha, np.linalg.cholesky(moments[:r, :r] - np.outer(alpha, alpha))
 
 
-def recentred(statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
+def recentred(
+    statistics: Statistics, old: Parameters, new: Parameters, expanded: bool = True
+) -> Statistics:
     """Statistics at ``old``, in terms of the means and the factors of ``new``.
 
     Exact, without the rows. ``new`` must be what an M-step made of these statistics: its
-    factors are root^-1 (z - alpha), z being ``old``'s. A component whose mean and loadings
+    factors are root^-1 (z - alpha), z being ``old``'s, or z itself where the step was not
+    ``expanded``. A component whose mean and loadings
     have not moved keeps its factors.
     """
     n_components, _, r = old.loadings.shape
     basis = np.repeat(np.eye(r + 1)[None], n_components, axis=0)
-    for k in np.flatnonzero(statistics.factors[:, r, r] > _TINY):
+    for k in np.flatnonzero(statistics.factors[:, r, r] > _TINY) if expanded else ():
         if np.array_equal(old.means[k], new.means[k]) and np.array_equal(
             old.loadings[k], new.loadings[k]
         ):
@@ -232,8 +309,10 @@ __all__ = [
     "FactorDensity",
     "Parameters",
     "Posterior",
+    "PriorScales",
     "Statistics",
     "e_step",
+    "log_prior",
     "m_step",
     "posterior",
     "recentred",

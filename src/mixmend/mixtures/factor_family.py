@@ -19,6 +19,7 @@ from mixmend.mixtures.factor import (
     FactorDensity,
     Parameters,
     Posterior,
+    PriorScales,
     m_step,
     posterior,
     row_bytes,
@@ -27,6 +28,7 @@ from mixmend.mixtures.factor import (
 )
 from mixmend.mixtures.family import PooledInterrupted
 from mixmend.mixtures.options import Options, require_arrays, whole
+from mixmend.mixtures.priors import FactorPrior
 from mixmend.mixtures.spherical_e_step import Array
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -156,11 +158,6 @@ class FactorFamily:
     def density(self, options: Options, obs: ObservedMatrix) -> FactorDensity:
         """The density with floors and collapse in the units of each column."""
         rank = self._rank(options, obs.shape[1])
-        if options.prior is not None:
-            raise MixmendError(
-                "covariance_type='factor' takes no prior. Set prior=None; min_variance and "
-                "min_support keep components from collapsing."
-            )
         facts = column_facts(obs)
         singular = 4.0 * facts.floors
         if options.n_components > 1:
@@ -174,6 +171,7 @@ class FactorFamily:
             np.maximum(options.min_variance, lowest),
             options.min_support,
             np.where(constant, 0.0, singular),
+            prior_scales(options.prior, facts, options.n_components),
         )
 
     def _rank(self, options: Options, d: int) -> int:
@@ -285,6 +283,30 @@ class FactorFamily:
         require_arrays(arrays, {"loadings": (*means.shape, rank)})
         require_arrays(arrays, {"noise": means.shape}, positive=True)
         return Parameters(weights, means, arrays["loadings"], np.maximum(arrays["noise"], 1e-300))
+
+
+def prior_scales(prior: Any, facts: ColumnFacts, n_components: int) -> PriorScales | None:
+    """A prior in the units of the data."""
+    if prior is None:
+        return None
+    if not isinstance(prior, FactorPrior):
+        raise MixmendError(
+            f"prior must be None, 'default' or a FactorPrior with covariance_type='factor'; "
+            f"got {prior!r}."
+        )
+    d, variances = len(facts.means), facts.variances
+    if isinstance(prior.noise_scale, str):
+        scale = prior.noise_shape * variances / (3.0 * n_components ** (2.0 / d))
+    else:
+        scale = np.full(d, float(prior.noise_scale))
+    return PriorScales(
+        facts.means,
+        prior.mean_strength / variances,
+        1.0 / (prior.loading_variance * variances),
+        prior.noise_shape,
+        scale,
+        prior.excess,
+    )
 
 
 def factor_family(n_factors: int | None = None, isotropic: bool = False) -> FactorFamily:

@@ -125,12 +125,7 @@ def _prior(prior: Any, covariance_type: str, inference: str, n_components: int) 
     variational = inference == "variational"
     if prior is None and not variational:
         return None
-    kind = PRIORS.get(covariance_type)
-    if kind is None:
-        raise MixmendError(
-            f"covariance_type={covariance_type!r} takes no prior. Set prior=None; min_variance and "
-            "min_support keep components from collapsing."
-        )
+    kind = PRIORS[covariance_type]
     if prior is None or (isinstance(prior, str) and prior == "default"):
         prior = kind(**(VARIATIONAL_DEFAULTS.get(covariance_type, {}) if variational else {}))
     if isinstance(prior, kind):

@@ -263,13 +263,77 @@ class NormalInverseWishart(WeightPrior):
         self._check_concentration()
 
 
-Prior: TypeAlias = SphericalPrior | DiagonalPrior | NormalInverseWishart
+@dataclass(frozen=True, slots=True)
+class FactorPrior(WeightPrior):
+    """Priors of a mixture of factor analysers, in units of the columns' variances.
+
+    EM then finds the joint mode. A component of few rows keeps noise in every column, and
+    loadings that rows say little of stay small: without a prior, factors may pass through
+    the rows of a small component exactly.
+
+    Parameters
+    ----------
+    mean_strength : float, default 0.01
+        A component's mean of column i is N(c_i, s_i / mean_strength) around the column's
+        mean c_i, s_i being the variance of the column's observed cells.
+    loading_variance : float, default 1
+        Loadings are N(0, loading_variance * s_i), which does not depend on how the factors
+        are rotated.
+    noise_shape : float, default 1.5
+        Shape a of the inverse-gamma prior of the noise variances, density proportional to
+        v^(-a-1) exp(-b / v). 0 is no prior on the noise.
+    noise_scale : "columns" or float, default "columns"
+        b, in squared units of the data; "columns" takes ``noise_shape * s_i / (3 * K^(2 / d))``.
+    weight_concentration : float or None, default None
+        Dirichlet concentration of the weights. 1, or None, is flat; below 1, components may
+        be emptied; above 1, weights are drawn towards equality.
+
+    Raises
+    ------
+    MixmendError
+        If a number is not finite or out of its range.
+
+    Examples
+    --------
+    >>> import mixmend as mm
+    >>> mm.FactorPrior(noise_shape=2.0).noise_scale
+    'columns'
+    """
+
+    mean_strength: float = 0.01
+    loading_variance: float = 1.0
+    noise_shape: float = 1.5
+    noise_scale: Literal["columns"] | float = "columns"
+    weight_concentration: float | None = None
+
+    proper: ClassVar[tuple[str, ...]] = ("noise_shape",)
+
+    def __post_init__(self) -> None:
+        for name in ("mean_strength", "loading_variance"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise MixmendError(f"{name} must be positive and finite; got {value!r}.")
+        if not 0 <= self.noise_shape < float("inf"):
+            raise MixmendError(
+                f"noise_shape must be finite and not negative; got {self.noise_shape!r}."
+            )
+        scale: Any = self.noise_scale
+        number = isinstance(scale, int | float) and 0 < scale < float("inf")
+        if not number and scale != "columns":
+            raise MixmendError(
+                f"noise_scale must be 'columns' or a positive number; got {self.noise_scale!r}."
+            )
+        self._check_concentration()
+
+
+Prior: TypeAlias = SphericalPrior | DiagonalPrior | NormalInverseWishart | FactorPrior
 
 PRIORS: dict[str, type[Any]] = {
     "spherical": SphericalPrior,
     "diag": DiagonalPrior,
     "tied": NormalInverseWishart,
     "full": NormalInverseWishart,
+    "factor": FactorPrior,
 }
 """The kind of prior that each covariance type takes; its defaults are prior="default"."""
 
