@@ -3,10 +3,14 @@
 First the setting that the literature uses: scikit-learn's breast cancer table,
 standardised, half of its cells hidden completely at random by ``numpy.random.seed(1234)``,
 mean squared error on them. Then six tables x five masks x three rates. Peers are
-scikit-learn's imputers and, where it is installed, miceforest.
+scikit-learn's imputers, random forests in turn (as missForest) and, where they are
+installed, miceforest and hyperimpute's missForest, GAIN and MIWAE; what is not is said.
 
-    python benchmarks/bench_imputation.py      # everything: takes hours with IterativeImputer
-    python benchmarks/bench_imputation.py --tables wine,iris --repeats 2 --without iterative
+    python benchmarks/bench_imputation.py --store results.jsonl
+    python benchmarks/bench_imputation.py --store results.jsonl --only knn,MixtureImputer
+
+Each model's results on a table, mask and rate are a line of the store, and are not computed
+again: a run that was broken off goes on, and models can be added one by one.
 """
 
 from __future__ import annotations
@@ -14,47 +18,29 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn import datasets
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 import mixmend as mm
-from mixmend.evaluation import MASKS, ImputationTable, Masked, evaluate_imputers
+from mixmend.evaluation import MASKS, Masked, evaluate_imputers
+from mixmend.evaluation.imputation_table import Failure, ImputationResult, ImputationTable, Scenario
+from mixmend.evaluation.table import FoldResult, SplitFacts
 
-TABLES = ("wine", "diabetes", "breast_cancer", "digits", "iris", "linnerud")
+TABLES = ("linnerud", "iris", "wine", "diabetes", "breast_cancer", "digits")
 RATES = (0.1, 0.3, 0.5)
-
-
-class Chosen:
-    """A mixture of full covariances, its number of components chosen on held-out cells."""
-
-    def __init__(self, counts=(1, 2, 4)):
-        self.counts = counts
-
-    def fit(self, X):
-        """Choose and fit."""
-        self.model = mm.select_components(
-            X,
-            [count for count in self.counts if count == 1 or 10 * count <= len(X)],
-            "heldout",
-            covariance_type="full",
-            prior="default",
-            n_init=1,
-            random_state=0,
-        ).best_estimator
-        return self
-
-    def predictive(self, X, rows, columns):
-        """Predict as the chosen mixture does."""
-        return self.model.predictive(X, rows, columns)
+ROWS = {"breast_cancer": 450, "digits": 300}
+"""Most rows, so that the slowest peers end within the hour."""
 
 
 class MiceForest:
-    """Chained random forests; it fills what it was fitted to."""
+    """Chained gradient-boosted trees; it fills what it was fitted to."""
 
     def fit(self, X):
         """Fill X and keep it."""
@@ -72,21 +58,51 @@ class MiceForest:
         return self.filled
 
 
-def models() -> dict[str, object]:
-    """Everything that is compared, by name."""
+class HyperImpute:
+    """One of hyperimpute's plugins by name; it fills what it was fitted to."""
+
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+    def fit(self, X):
+        """Fill X and keep it."""
+        import pandas
+        from hyperimpute.plugins.imputers import Imputers
+
+        filled = Imputers().get(self.plugin).fit_transform(pandas.DataFrame(X))
+        self.filled = np.asarray(filled, np.float64)
+        return self
+
+    def transform(self, X):
+        """Give what was filled."""
+        return self.filled
+
+
+def models() -> tuple[dict[str, object], list[str]]:
+    """Everything that is compared, by name, and what is not installed."""
+    forest = RandomForestRegressor(n_estimators=30, max_features=1 / 3, random_state=0, n_jobs=2)
     known: dict[str, object] = {
         "mean": SimpleImputer(keep_empty_features=True),
         "knn": KNNImputer(n_neighbors=10, keep_empty_features=True),
         "iterative": IterativeImputer(max_iter=20, random_state=0, keep_empty_features=True),
+        "forest": IterativeImputer(forest, max_iter=5, random_state=0, keep_empty_features=True),
+        "MixtureImputer": partial(mm.MixtureImputer, random_state=0),
+        "MixtureImputer auto": partial(mm.MixtureImputer, "auto", random_state=0),
     }
+    absent = []
     if importlib.util.find_spec("miceforest"):
         known["miceforest"] = MiceForest
-    known["MixtureImputer"] = partial(mm.MixtureImputer, random_state=0)
-    known["chosen mixture"] = Chosen
-    return known
+    else:
+        absent.append("miceforest")
+    for plugin in ("missforest", "gain", "miwae"):
+        if importlib.util.find_spec("hyperimpute"):
+            known[f"hyperimpute {plugin}"] = partial(HyperImpute, plugin)
+        else:
+            absent.append(f"hyperimpute {plugin}")
+    return known, absent
 
 
-def table(name: str, rows: int) -> np.ndarray:
+def table(name: str) -> np.ndarray:
     """Load a table as floats; columns that hardly vary are left out, and rows beyond a limit."""
     if name == "linnerud":
         X = np.hstack(datasets.load_linnerud(return_X_y=True))
@@ -95,7 +111,7 @@ def table(name: str, rows: int) -> np.ndarray:
     X = np.asarray(X, np.float64)
     if name == "digits":  # pixels at the rim are 0 in nearly all pictures
         X = X[:, X.std(axis=0) > 0.5]
-    return X[np.random.default_rng(0).permutation(len(X))[:rows]]
+    return X[np.random.default_rng(0).permutation(len(X))[: ROWS.get(name, len(X))]]
 
 
 def usual_mask(X, rate, random_state):
@@ -122,19 +138,77 @@ def breast_cancer(chosen: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def totals(found: ImputationTable) -> str:
-    """Share of scenarios in which each model is near the best, coverage, and median time."""
+# ------------------------------------------------------------------ results on disk
+
+
+def stored(store: Path) -> list[dict]:
+    """The lines of the store."""
+    return [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+
+
+def computed(chosen: dict[str, object], wanted: list[Scenario], repeats: int, store: Path) -> None:
+    """Add to the store what it lacks."""
+    done = {(line["model"], *_scenario(line)) for line in stored(store)}
+    for scenario in wanted:
+        X = table(scenario.data)
+        for name, model in chosen.items():
+            if (name, *scenario) in done:
+                continue
+            found = evaluate_imputers(
+                {name: model}, {scenario.data: X}, scenario.mask, scenario.rate, repeats
+            )
+            line = {
+                "model": name,
+                **scenario._asdict(),
+                "results": [result.measures._asdict() for result in found.results],
+                "fail": [failure.message for failure in found.failures],
+            }
+            with store.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(name, *scenario, flush=True)
+
+
+def gathered(lines: list[dict], wanted: list[Scenario]) -> ImputationTable:
+    """The results in the store of scenarios that every model was measured in."""
+    names = list(dict.fromkeys(line["model"] for line in lines))
+    met: dict[Scenario, set[str]] = {}
+    for line in lines:
+        met.setdefault(_scenario(line), set()).add(line["model"])
+    whole = [scenario for scenario in wanted if met.get(scenario, set()) >= set(names)]
+    results, failures = [], []
+    splits: dict[Scenario, tuple[SplitFacts, ...]] = {}
+    for scenario in whole:
+        own = [line for line in lines if _scenario(line) == scenario]
+        draws = max(len(line["results"]) + len(line["fail"]) for line in own)
+        splits[scenario] = tuple(SplitFacts(i + 1, 0, 0, 0, 0, 0) for i in range(draws))
+        for line in own:
+            for measured in line["results"]:
+                fold = FoldResult(**{**measured, "model": line["model"]})
+                results.append(ImputationResult(scenario, fold, None, ()))
+            failures += [Failure(line["model"], scenario, 0, text) for text in line["fail"]]
+    return ImputationTable(tuple(names), tuple(results), tuple(failures), splits, 0.9)
+
+
+def _scenario(line: dict) -> Scenario:
+    return Scenario(line["data"], line["mask"], line["rate"])
+
+
+def summaries(found: ImputationTable) -> Iterator[str]:
+    """Lines of a table: rows near the best, coverage by kind of mask, and time, by model."""
     near = found.near_best()
-    lines = ["| model | best or within 1 s.e. | 90 % coverage | median s |", "|---|--:|--:|--:|"]
+    yield "| model | best or within 1 s.e. | 90 % coverage: all | without MNAR | mcar | median s |"
+    yield "|---|--:|--:|--:|--:|--:|"
     for name in found.models:
-        own = [r.measures for r in found.results if r.measures.model == name]
+        own = [r for r in found.results if r.measures.model == name]
         if not own:
             continue
-        coverage = float(np.mean([r.coverage for r in own]))
-        covered = "–" if np.isnan(coverage) else f"{100 * coverage:.1f} %"
-        seconds = float(np.median([r.fit_seconds + r.predict_seconds for r in own]))
-        lines.append(f"| {name} | {100 * near[name]:.0f} % | {covered} | {seconds:.2f} |")
-    return "\n".join(lines)
+        shares = []
+        for masks in (tuple(MASKS), ("mcar", "mar", "mar-threshold"), ("mcar",)):
+            kept = [r.measures.coverage for r in own if r.scenario.mask in masks]
+            mean = float(np.mean(kept)) if kept else np.nan
+            shares.append("–" if np.isnan(mean) else f"{100 * mean:.1f} %")
+        seconds = np.median([r.measures.fit_seconds + r.measures.predict_seconds for r in own])
+        yield f"| {name} | {100 * near[name]:.0f} % | {' | '.join(shares)} | {seconds:.2f} |"
 
 
 def main() -> None:
@@ -142,25 +216,35 @@ def main() -> None:
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--masks", default=",".join(MASKS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1000, help="most rows of a table")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", help="names of the models to run; all by default")
     parser.add_argument("--without", default="", help="names of models to leave out")
-    parser.add_argument("--json", type=Path, help="write all results to this file too")
+    parser.add_argument("--store", type=Path, default=Path("imputation.jsonl"))
+    parser.add_argument("--no-usual", action="store_true", help="skip the first table")
     options = parser.parse_args()
+    known, absent = models()
+    names = options.only.split(",") if options.only else list(known)
     left_out = options.without.split(",")
-    chosen = {name: model for name, model in models().items() if name not in left_out}
-    print("Breast cancer, standardised, half of the cells hidden, seed 1234\n")
-    print(breast_cancer(chosen), flush=True)
-    found = evaluate_imputers(
-        chosen,
-        {name: table(name, options.rows) for name in options.tables.split(",")},
-        options.masks.split(","),
-        [float(rate) for rate in options.rates.split(",")],
-        options.repeats,
-    )
-    print(f"\n{found.to_markdown()}\n\n{totals(found)}")
-    if options.json:
-        options.json.write_text(json.dumps(found.to_dict(), indent=1))
+    chosen = {name: known[name] for name in names if name in known and name not in left_out}
+    if absent:
+        print(f"not installed: {', '.join(absent)}\n")
+    if not options.no_usual:
+        print("Breast cancer, standardised, half of the cells hidden, seed 1234\n")
+        print(breast_cancer(chosen), flush=True)
+    wanted = [
+        Scenario(name, mask, float(rate))
+        for name in options.tables.split(",")
+        for mask in options.masks.split(",")
+        for rate in options.rates.split(",")
+    ]
+    computed(chosen, wanted, options.repeats, options.store)
+    lines = [line for line in stored(options.store) if line["model"] in chosen]
+    found = gathered(lines, wanted)
+    print(f"\n{found.to_markdown()}\n")
+    print("\n".join(summaries(found)))
+    for name in options.tables.split(","):
+        part = gathered(lines, [scenario for scenario in wanted if scenario.data == name])
+        print(f"\n{name}: {part.note()}")
 
 
 if __name__ == "__main__":

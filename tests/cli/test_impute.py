@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import numpy as np
 import polars as pl
@@ -82,6 +83,31 @@ def test_what_is_filled_is_what_the_imputer_says(mixmend, table, frame, tmp_path
     for j, name in enumerate(["age", "dose", "well", "day"]):
         np.testing.assert_allclose(filled[f"{name}_std"], std[:, j])
     assert filled["city"].to_list() == frame["city"].to_list()
+
+
+def test_several_mixtures_are_averaged_when_asked(mixmend, table, frame, tmp_path):
+    output = tmp_path / "out.parquet"
+    arguments = ["impute", table, "-o", output, "-k", "auto", "--n-init", "1", "--std-columns"]
+    told = json.loads(mixmend(*arguments, "--json").out)
+    numbers = frame.select(
+        "age", "dose", pl.col("well").cast(float), pl.col("day").to_physical()
+    ).cast(pl.Float64)
+    imputer = mm.MixtureImputer("auto", random_state=0).fit(numbers.to_numpy())
+    filled = pl.read_parquet(output)
+    np.testing.assert_allclose(filled["age"], imputer.transform(numbers.to_numpy())[:, 0])
+    shares = [mixture["share"] for mixture in told["model"]["mixtures"]]
+    np.testing.assert_allclose(shares, imputer.stack_.shares)
+    assert told["model"]["n_components"] == "auto"
+    assert told["model"]["spread"] == pytest.approx(imputer.stack_.spread)
+    said = mixmend(*arguments).out
+    assert f"average of {len(shares)} mixtures, spread {imputer.stack_.spread:.3g}" in said
+    # without doubt about the covariances the deviations are others
+    sure = ["--no-parameter-uncertainty", "-k", "1"]
+    assert mixmend(*arguments[:4], "--std-columns", "-k", "1").code == 0
+    wide = pl.read_parquet(output)["age_std"].to_numpy()
+    assert mixmend(*arguments[:4], "--std-columns", *sure).code == 0
+    narrow = pl.read_parquet(output)["age_std"].to_numpy()
+    assert np.all(wide[wide > 0] > narrow[wide > 0])
 
 
 def test_the_summary_says_what_changed(mixmend, table, tmp_path):
@@ -227,6 +253,18 @@ def test_rows_with_nothing_observed_are_said(mixmend, tmp_path):
             ["-k", "5"],
             "n_components=5 is more than the 2 rows of X (n_samples=2). Ask for at most 2 "
             "components or give more rows.",
+        ),
+        (
+            "a,b\n1,2\n",
+            ["-k", "many"],
+            "Invalid value for '--components' / '-k': 'many' is neither a whole number of at "
+            "least 1 nor 'auto'. See 'mixmend impute --help'.",
+        ),
+        (
+            "a,b\n1,2\n2,\n",
+            ["-k", "auto", "--covariance", "tied"],
+            "n_components='auto' chooses covariances and priors itself; leave covariance_type at "
+            "'full', or give a number of components. It is 'tied'.",
         ),
         ("a,b\n1,2\n", ["--leave", "c"], "t.csv has no column 'c' to leave as it is."),
         (

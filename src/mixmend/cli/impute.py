@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mixmend.cli import show
+from mixmend.cli.impute_report import described, model_of, show_filled
 from mixmend.cli.options import Decimals, Json, Prior, RandomState
 from mixmend.cli.places import check_destination
 from mixmend.cli.session import Session, session
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from mixmend.mixtures.imputer import MixtureImputer
 
 _READING, _MODEL, _WRITING = "Reading", "Model", "Writing"
-
-COLUMNS = (
-    show.Column("name", "column"),
-    show.Column("kind", "holds"),
-    show.Column("holes", "holes"),
-    show.Column("method", "filled with"),
-    show.Column("note", "note"),
-)
 
 
 class Covariance(StrEnum):
@@ -117,9 +110,16 @@ def impute(
         ),
     ] = False,
     components: Annotated[
-        int,
-        typer.Option("--components", "-k", min=1, help="How many.", rich_help_panel=_MODEL),
-    ] = 1,
+        str,
+        typer.Option(
+            "--components",
+            "-k",
+            metavar="K|auto",
+            help="How many; auto: the average of several mixtures, which errs least and takes "
+            "longer.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "1",
     covariance: Annotated[
         Covariance,
         typer.Option(
@@ -136,6 +136,14 @@ def impute(
             rich_help_panel=_MODEL,
         ),
     ] = Prior.default,
+    parameter_uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--parameter-uncertainty/--no-parameter-uncertainty",
+            help="Whether deviations and draws are as much wider as the covariances are uncertain.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = True,
     min_variance: Annotated[
         float,
         typer.Option(
@@ -213,6 +221,7 @@ def impute(
                 "draws show the spread themselves; choose one of the two",
                 param_hint="'--std-columns'",
             )
+        n_components = _n_components(components)
         places = _places(output, draws, draws_layout)
         for place in places:
             check_destination(place, sources=[table])
@@ -235,9 +244,10 @@ def impute(
         _note_rows(numbered, run, named=read.named)
         with run.stage("fitting", keep_what_is_done=True):
             imputer = MixtureImputer(
-                components,
+                n_components,
                 covariance.value,
                 prior=None if prior is Prior.none else "auto",
+                parameter_uncertainty=parameter_uncertainty,
                 min_variance=min_variance,
                 n_init=n_init,
                 max_iter=max_iter,
@@ -251,8 +261,8 @@ def impute(
         with run.stage(f"writing {output}"):
             _write(places, frames, draws_layout, run)
         told: dict[str, Any] = {
-            "table": _described(table, read),
-            "model": _model(imputer),
+            "table": described(table, read),
+            "model": model_of(imputer),
             "columns": columns,
             "draws": draws,
             "output": [{"path": str(place), "n_bytes": place.stat().st_size} for place in places],
@@ -260,7 +270,18 @@ def impute(
         if as_json:
             show.as_json("impute", told, run)
         else:
-            _show(told, run)
+            show_filled(told, run)
+
+
+def _n_components(given: str) -> int | Literal["auto"]:
+    if given == "auto":
+        return "auto"
+    if not given.isascii() or not given.isdigit() or int(given) < 1:
+        raise typer.BadParameter(
+            f"{given!r} is neither a whole number of at least 1 nor 'auto'",
+            param_hint="'--components' / '-k'",
+        )
+    return int(given)
 
 
 def _places(output: Path, draws: int, layout: DrawsLayout) -> list[Path]:
@@ -331,43 +352,3 @@ def _numbered(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
     for number, frame in enumerate(frames, 1):
         yield frame.select(pl.lit(number, pl.Int64).alias("draw"), pl.all())
-
-
-def _described(path: Path, read: TypedTable) -> dict[str, Any]:
-    return {
-        "path": str(path),
-        "rows": read.frame.height,
-        "columns": read.frame.width,
-        "holes": sum(read.frame.null_count().row(0)),
-    }
-
-
-def _model(imputer: MixtureImputer) -> dict[str, Any]:
-    mixture = imputer.mixture_
-    return {
-        "n_components": imputer.n_components,
-        "covariance_type": imputer.covariance_type,
-        "log_likelihood": None if mixture is None else mixture.log_likelihood_,
-        "converged": None if mixture is None else mixture.converged_,
-        "n_iter": None if mixture is None else mixture.n_iter_,
-    }
-
-
-def _show(told: dict[str, Any], run: Session) -> None:
-    show.table([row | {"note": row["note"] or None} for row in told["columns"]], COLUMNS)
-    print()
-    model, read = told["model"], told["table"]
-    size = f"{show.count(read['rows'], 'row')} × {show.count(read['columns'], 'column')}"
-    paths = [place["path"] for place in told["output"]]
-    fitted = "none: no column varies"
-    if model["n_iter"] is not None:
-        fitted = f"{show.count(model['n_components'], 'component')}, {model['covariance_type']}"
-        fitted += f", log-likelihood {model['log_likelihood']:.7g}"
-    show.facts(
-        [
-            ("read", f"{size}, {show.count(read['holes'], 'hole')}"),
-            ("model", fitted),
-            ("file" if len(paths) == 1 else "files", ", ".join(paths)),
-            ("time", show.duration(sum(run.seconds.values()))),
-        ]
-    )

@@ -149,7 +149,8 @@ def learn(rows: Array, weights: Array | None, settings: Settings) -> tuple[Stack
                 progress.update()
             shares, spread = _judged(learners, train, rows, held, weights)
             # each goes on from what it learned without the cells that were held out
-            again = _fits(candidates, rows, weights, settings, rng, tuple(learners))
+            few = settings._replace(max_iter=-(-settings.max_iter // 3))
+            again = _fits(candidates, rows, weights, few, rng, tuple(learners))
             for at, learner in enumerate(again):
                 learners[at] = learner
                 progress.update()
