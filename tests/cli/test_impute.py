@@ -133,6 +133,20 @@ def test_the_summary_says_what_changed(mixmend, table, tmp_path):
     assert f"model  1 component, {BEST}, log-likelihood" in done.out
 
 
+def test_the_summary_of_draws_speaks_of_draws(mixmend, table, tmp_path):
+    options = ["--draws", "2", "--one-hot", "--round-integers", "--json"]
+    done = mixmend("impute", table, "-o", tmp_path / "out.csv", *MODEL, *options)
+    methods = {column["name"]: column["method"] for column in json.loads(done.out)["columns"]}
+    assert methods == {
+        "id": "left as it is",
+        "age": "draw, rounded",
+        "dose": "draw",
+        "well": "draw of true or false",
+        "day": "draw",
+        "city": "draw among its texts",
+    }
+
+
 def test_whole_numbers_stay_whole_when_asked(mixmend, table, tmp_path):
     output = tmp_path / "out.parquet"
     assert mixmend("impute", table, "-o", output, *MODEL, "--round-integers").code == 0

@@ -240,7 +240,7 @@ def impute(
             "round_integers": round_integers,
             "as_text": output_format(output) in ("csv", "tsv"),
         }
-        columns = [column._asdict() for column in report(numbered, **rounding)]
+        columns = [column._asdict() for column in report(numbered, drawn=draws > 0, **rounding)]
         _note_rows(numbered, run, named=read.named)
         with run.stage("fitting", keep_what_is_done=True):
             imputer = MixtureImputer(

@@ -209,7 +209,11 @@ def from_numbers(
 
 
 def report(
-    numbered: NumberedTable, *, round_integers: bool = False, as_text: bool = False
+    numbered: NumberedTable,
+    *,
+    round_integers: bool = False,
+    as_text: bool = False,
+    drawn: bool = False,
 ) -> list[ColumnReport]:
     """Say what becomes of each column when the table is filled.
 
@@ -219,6 +223,8 @@ def report(
         The table and its matrix.
     round_integers, as_text : bool, default False
         As given to `from_numbers`.
+    drawn : bool, default False
+        Whether draws fill the holes, not what is expected there.
     """
     reports = []
     parts = {part.name: part for part in numbered.parts}
@@ -233,6 +239,7 @@ def report(
             reports.append(ColumnReport(name, kind, 0, 0, "no holes", ""))
         else:
             how, note = _how(column, part, round_integers)
+            how = _DRAWN[how] if drawn else how
             if column.n_unique() == 2:  # one value, and null
                 how = "its only value"
             typed = numbered.table.cells is None or not as_text
@@ -342,6 +349,14 @@ def _range(dtype: Any) -> tuple[float, float]:
 
     lowest, highest = pl.select(dtype.min()).item(), pl.select(dtype.max()).item()
     return float(lowest), float(np.nextafter(highest, 0) if highest > _EXACT else highest)
+
+
+_DRAWN = {
+    "expected value": "draw",
+    "expected value, rounded": "draw, rounded",
+    "most probable text": "draw among its texts",
+    "more probable of true and false": "draw of true or false",
+}
 
 
 def _how(column: pl.Series, part: Part, round_integers: bool) -> tuple[str, str]:
