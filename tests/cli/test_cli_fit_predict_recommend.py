@@ -169,6 +169,39 @@ def test_factors_can_be_fitted_instead(mixmend, ratings_file, tmp_path):
     assert recommended.code == 0, recommended.err
 
 
+def test_similar_columns_of_factors(mixmend, ratings_file, tmp_path):
+    output = tmp_path / "m.mixmend"
+    assert mixmend("fit", ratings_file, "-m", output, "--model", "als", "-k", "2").code == 0
+    model = mm.load(output)
+    label = str(model.column_labels_[3])
+    done = mixmend("similar", output, "--column", label, "-n", "4", "--json")
+    assert done.code == 0, done.err
+    columns, cosines = model.similar(3, 4)
+    found = done.json["similar"]
+    assert [row["rank"] for row in found] == [1, 2, 3, 4]
+    assert [row["column"] for row in found] == model.column_labels_[columns].tolist()
+    assert [row["cosine"] for row in found] == cosines.tolist()
+    titles = tmp_path / "titles.csv"
+    titles.write_text(f"id,title\n{model.column_labels_[columns[0]]},The first\n")
+    plain = mixmend("similar", output, "--column", label, "-n", "2", "--titles", titles)
+    assert "The first" in plain.out
+    assert f"1 of 2 columns have no title in {titles}." in plain.err
+    wrong = mixmend("similar", output, "--column", "nothing like it")
+    assert wrong.code == 2
+    assert wrong.err.startswith(f"mixmend: error: {output}: ")
+
+
+def test_a_mixture_has_no_similar_columns(mixmend, ratings_file, tmp_path):
+    output = tmp_path / "m.mixmend"
+    assert mixmend("fit", ratings_file, "-m", output, "-k", "1", "--center", "none").code == 0
+    done = mixmend("similar", output, "--column", "1")
+    assert done.code == 2
+    assert done.err == (
+        f"mixmend: error: {output} is a GaussianMixture, which has no factors to compare columns "
+        "by. Fit one that has: mixmend fit RATINGS -m MODEL --model als.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

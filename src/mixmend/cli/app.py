@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from mixmend._version import __version__
-from mixmend.cli import complete, demo, doctor, evaluate, fit, impute, info, predict, recommend
+from mixmend.cli import (
+    complete,
+    demo,
+    doctor,
+    evaluate,
+    fit,
+    impute,
+    info,
+    predict,
+    recommend,
+    similar,
+)
 
 app = typer.Typer(
     name="mixmend",
@@ -49,5 +60,5 @@ def _group(
     """Do nothing: ``--version`` is answered early, ``--traceback`` before the parsing."""
 
 
-for _module in (demo, complete, impute, fit, predict, recommend, evaluate, info, doctor):
+for _module in (demo, complete, impute, fit, predict, recommend, similar, evaluate, info, doctor):
     _module.register(app)
