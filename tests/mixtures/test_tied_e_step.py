@@ -57,6 +57,6 @@ def test_results_do_not_depend_on_threads(rng):
             found.append(tied.e_step(parameters, block))
     finally:
         numba.set_num_threads(before)
-    assert len(block.layout.task_tiles) > 10
+    assert len(block.common.task_tiles) > 10
     for name in ("log_likelihood", "rows", "first", "second"):
         np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))

@@ -176,16 +176,21 @@ def _fill_holes(tables: Any, layout: Any, pattern: Any, rows: Any, lanes: Any, w
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _subtract_distances(whiteners: Any, n_rows: int, shape: Any, work: Any, squares: Any) -> None:
-    """``joint[k, r] -= |W_k z_kr|^2 / 2`` for every component and row of a tile."""
+def subtract_distances(
+    whiteners: Any, used: int, n_rows: int, shape: Any, residuals: Any, joint: Any, squares: Any
+) -> None:
+    """``joint[k, r] -= |W_k z_kr|^2 / 2`` for every component and row of a tile.
+
+    Only the first ``used`` columns, a number of whole blocks, are not 0.
+    """
     rows, lanes = shape
     n_components, width, _ = whiteners.shape
     for k in range(n_components):
-        z, w = work.residuals[k].reshape(-1), whiteners[k].reshape(-1)
+        z, w = residuals[k].reshape(-1), whiteners[k].reshape(-1)
         for r in range(0, n_rows, len(rows)):
             for i in range(len(rows)):
                 squares[i] = 0.0
-            for i in range(0, width, len(lanes)):
+            for i in range(0, used, len(lanes)):
                 add_square_sums(
                     z,
                     uint64(r * width),
@@ -194,14 +199,14 @@ def _subtract_distances(whiteners: Any, n_rows: int, shape: Any, work: Any, squa
                     w,
                     uint64(i),
                     uint64(width),
-                    uint64(min(width, i + len(lanes))),
+                    uint64(min(used, i + len(lanes))),
                     squares,
                     uint64(0),
                     rows,
                     lanes,
                 )
             for i in range(min(len(rows), n_rows - r)):
-                work.joint[k, r + i] -= 0.5 * squares[i]
+                joint[k, r + i] -= 0.5 * squares[i]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -243,29 +248,33 @@ def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_moments(
-    n_rows: int, shape: Any, work: Any, rows_out: Any, first: Any, second: Any
+def add_moments(
+    n_rows: int, used: int, shape: Any, residuals: Any, joint: Any, table: Any, out: Any
 ) -> None:
-    """Add a tile's sums of responsibilities, residuals and their outer products."""
+    """Add a tile's sums of responsibilities, residuals and their outer products.
+
+    ``out`` holds the three tables; ``table`` (rows, dp) is overwritten. Only the first
+    ``used`` columns, a number of whole blocks, are not 0.
+    """
     rows, lanes = shape
+    rows_out, first, second = out
     n_components, width = first.shape
-    residuals, joint, table = work.residuals, work.joint, work.weighted
     weighted = table.reshape(-1)
     for k in range(n_components):
         mass = 0.0
         for r in range(n_rows):
-            mass += work.joint[k, r]
+            mass += joint[k, r]
         if mass == 0.0:  # no row of the tile belongs to this component
             continue
         rows_out[k] += mass
         for r in range(n_rows):
             share = joint[k, r]
-            for i in range(width):
+            for i in range(used):
                 moved = share * residuals[k, r, i]
                 table[r, i] = moved
                 first[k, i] += moved
-        z, out = residuals[k].reshape(-1), second[k].reshape(-1)
-        for i in range(0, width, len(rows)):
+        z, flat = residuals[k].reshape(-1), second[k].reshape(-1)
+        for i in range(0, used, len(rows)):
             for j in range(0, i + len(rows), len(lanes)):
                 add_outer(
                     weighted,
@@ -276,7 +285,7 @@ def _add_moments(
                     uint64(j),
                     uint64(width),
                     uint64(n_rows),
-                    out,
+                    flat,
                     uint64(i * width + j),
                     uint64(width),
                     rows,
@@ -346,7 +355,9 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             at = _fill_run(tables, layout, run, row, at, lanes, work)
             row += layout.run_starts[run + 1] - layout.run_starts[run]
         if kind == 0:
-            _subtract_distances(tables.whiteners, n_rows, shape, work, squares)
+            subtract_distances(
+                tables.whiteners, width, n_rows, shape, work.residuals, work.joint, squares
+            )
         for r in range(n_rows):
             u = layout.order[start + r]
             weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
@@ -361,7 +372,7 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             sums.log_likelihood[task] += bayes(work.joint, n_rows, tile_lanes, weights)
         if len(sums.second) > 0:
             out = (sums.rows[task, kind], sums.first[task, kind], sums.second[task, kind])
-            _add_moments(n_rows, shape, work, out[0], out[1], out[2])
+            add_moments(n_rows, width, shape, work.residuals, work.joint, work.weighted, out)
             if at > 0:
                 _add_spread(layout, first_run, end_run, lanes, work, sums.spread[task, kind])
 

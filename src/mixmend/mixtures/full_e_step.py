@@ -1,7 +1,8 @@
 """The E-step of mixtures with full covariances: from parameters to sums over rows.
 
-The kernels (`mixmend.kernels.full`) do the arithmetic; here parameters are brought into
-the forms that they read, and their sums into statistics.
+The kernels do the arithmetic, `mixmend.kernels.gathered` for rows of common patterns and
+`mixmend.kernels.full` for the rest; here parameters are brought into the forms that they
+read, and their sums into statistics.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from scipy.linalg import lapack
 from scipy.special import logsumexp
 
 from mixmend.kernels import full as kernels
+from mixmend.kernels import gathered
 from mixmend.kernels.products import block_shape, padded_columns
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
-from mixmend.mixtures.pattern_rows import Layout, PatternBlock
+from mixmend.mixtures.pattern_rows import Common, Layout, PatternBlock
 from mixmend.mixtures.spherical_e_step import Array, lane_count, padded
 
 
@@ -142,16 +144,47 @@ def _empty_sums(tables: kernels.Tables, layout: Layout, with_moments: bool) -> k
     )
 
 
+class _Found(NamedTuple):
+    """What the two kernels have summed: None where there are no rows of that kind."""
+
+    rare: kernels.Sums | None
+    common: gathered.Sums | None
+
+    @property
+    def log_likelihood(self) -> float:
+        return float(sum(part.log_likelihood.sum() for part in self if part is not None))
+
+
 def _run(
-    tables: kernels.Tables, block: PatternBlock, rows: kernels.Rows, with_moments: bool
-) -> kernels.Sums:
-    layout = block.layout
-    sums = _empty_sums(tables, layout, with_moments)
-    n_components, d = len(tables.means), layout.values.shape[1]
-    lanes = LANES[lane_count(n_components)]
-    with threads_for(2 * len(layout.order) * n_components * d * d):
-        kernels.e_step(tables, layout, rows, sums, *block_shape(d), lanes, LANES[8])
-    return sums
+    parameters: Parameters, block: PatternBlock, rows: kernels.Rows, with_moments: bool
+) -> _Found:
+    n_components, d = parameters.means.shape
+    shape, rare, common = block_shape(d), None, None
+    if len(block.layout.order):
+        tables = tables_of(parameters, block.layout)
+        rare = _empty_sums(tables, block.layout, with_moments)
+        lanes = LANES[lane_count(n_components)]
+        with threads_for(2 * len(block.layout.order) * n_components * d * d):
+            kernels.e_step(tables, block.layout, rows, rare, *shape, lanes, LANES[8])
+    if len(block.common.order):
+        np.linalg.cholesky(parameters.covariances)  # raises where one is not positive definite
+        with np.errstate(divide="ignore"):
+            of_common = gathered.Tables(*parameters[1:], np.log(parameters.weights))
+        common = _empty_common(of_common, block.common, with_moments)
+        with threads_for(2 * len(block.common.order) * n_components * d * d):
+            gathered.e_step(of_common, block.common, rows, common, *shape, LANES[8])
+    return _Found(rare, common)
+
+
+def _empty_common(tables: gathered.Tables, layout: Common, with_moments: bool) -> gathered.Sums:
+    n_components, d = tables.means.shape
+    n_tasks, width = len(layout.task_tiles) - 1, padded_columns(d)
+    return gathered.Sums(
+        np.zeros(n_tasks),
+        np.zeros((n_tasks, n_components)),
+        np.zeros((n_tasks, n_components, width)),
+        np.zeros((n_tasks if with_moments else 0, n_components, width, width)),
+    )
 
 
 def _row_weights(block: PatternBlock) -> Array:
@@ -160,10 +193,9 @@ def _row_weights(block: PatternBlock) -> Array:
 
 def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
     """Expected sufficient statistics of a block of rows."""
-    tables = tables_of(parameters, block.layout)
     nobody = np.zeros((0, len(parameters.weights)))
-    sums = _run(tables, block, kernels.Rows(_row_weights(block), nobody, nobody), True)
-    return _statistics(parameters, sums, float(sums.log_likelihood.sum()))
+    found = _run(parameters, block, kernels.Rows(_row_weights(block), nobody, nobody), True)
+    return _statistics(parameters, found, found.log_likelihood)
 
 
 def statistics_of(shares: Array, parameters: Parameters, block: PatternBlock) -> Statistics:
@@ -172,26 +204,41 @@ def statistics_of(shares: Array, parameters: Parameters, block: PatternBlock) ->
     What is missing is expected under ``parameters``. The log-likelihood of this is not
     defined and given as NaN.
     """
-    tables = tables_of(parameters, block.layout)
     given = np.ascontiguousarray(shares)
     rows = kernels.Rows(_row_weights(block), given, np.zeros((0, given.shape[1])))
-    return _statistics(parameters, _run(tables, block, rows, True), float("nan"))
+    return _statistics(parameters, _run(parameters, block, rows, True), float("nan"))
 
 
 def posterior(parameters: Parameters, block: PatternBlock) -> Posterior:
     """Responsibilities and log joint densities of every row of a block."""
-    tables = tables_of(parameters, block.layout)
     n_components = len(parameters.weights)
     log_joint = np.empty((block.observed.shape[0], n_components))
     with np.errstate(divide="ignore"):
         log_joint[:] = np.log(parameters.weights)  # all there is of a row without cells
     rows = kernels.Rows(np.zeros(0), np.zeros((0, n_components)), log_joint)
-    _run(tables, block, rows, False)
+    _run(parameters, block, rows, False)
     log_densities = logsumexp(log_joint, axis=1, keepdims=True)
     return Posterior(np.exp(log_joint - log_densities), log_joint)
 
 
-def _statistics(parameters: Parameters, sums: kernels.Sums, log_likelihood: float) -> Statistics:
+def _statistics(parameters: Parameters, found: _Found, log_likelihood: float) -> Statistics:
+    n_components, d = parameters.means.shape
+    total = Statistics(
+        log_likelihood,
+        np.zeros(n_components),
+        np.zeros((n_components, d)),
+        np.zeros((n_components, d, d)),
+    )
+    if found.common is not None:
+        rows, first = found.common.rows.sum(axis=0), found.common.first.sum(axis=0)[:, :d]
+        second = mirrored(found.common.second.sum(axis=0)[..., :d, :d])
+        total = total + Statistics(0.0, rows, first, second)
+    if found.rare is not None:
+        total = total + _of_rare(parameters, found.rare)
+    return total
+
+
+def _of_rare(parameters: Parameters, sums: kernels.Sums) -> Statistics:
     """Tasks and kinds of tiles brought together (see `mixmend.kernels.full`)."""
     d = parameters.means.shape[1]
     rows, first = sums.rows.sum(axis=0), sums.first.sum(axis=0)[..., :d]
@@ -205,7 +252,7 @@ def _statistics(parameters: Parameters, sums: kernels.Sums, log_likelihood: floa
         moved = moved + np.einsum("kij,kj->ki", covariances, first[1])
         second = second + rows[1][:, None, None] * covariances
         second += covariances @ inner[1] @ covariances
-    return Statistics(log_likelihood, rows.sum(axis=0), moved, second)
+    return Statistics(0.0, rows.sum(axis=0), moved, second)
 
 
 def mirrored(lower: Array) -> Array:

@@ -155,7 +155,7 @@ def pooled(density: FullDensity, block: PatternBlock) -> Parameters:
     facts = column_facts(block.observed)
     variances = np.maximum(facts.variances, density.floors)
     start = Parameters(np.ones(1), facts.means[None, :], np.diag(variances)[None, :, :])
-    if not block.layout.has_holes:
+    if not block.has_holes:
         return run(density, start, [block], tol=0.0, max_iter=1).parameters
     limits: Any = _BASE if block.n_components == 1 else _ROUGH_BASE
     fit = run(density, start, [block], accelerate=True, **limits)

@@ -3,6 +3,9 @@
 Rows that observe the same columns share the factor of a covariance matrix restricted to
 them. They are put side by side and cut into tiles: small enough that what a tile's rows
 need stays in the cache, and fixed by the data, so that results do not depend on threads.
+
+A pattern with many rows is common: it pays to factor the covariance of its observed columns
+for it, and to work on its rows like complete ones.
 """
 
 from __future__ import annotations
@@ -28,6 +31,13 @@ _STORE_BYTES = 1 << 21
 
 _SUMS_BYTES = 1 << 28
 """What all tasks' sums may take together: decides how many tasks share the rows."""
+
+COMMON_ROWS = 4
+"""Rows per column from which on a pattern is common."""
+
+WORTH = 10**8
+"""Multiply-adds of a step's sums over common rows (n d^2 K) below which they are left with the
+rare ones: two kernels take twice as long to compile at the first fit ever."""
 
 _MOST_TASKS = 32
 _LEAST_TASKS = 2
@@ -87,8 +97,33 @@ class Layout(NamedTuple):
         return bool(self.sizes.any())
 
 
+class Common(NamedTuple):
+    """Rows of common patterns; plain arrays, for kernels. A tile is a run of one pattern.
+
+    Attributes
+    ----------
+    values, order, columns, run_starts, run_patterns, tile_runs, task_tiles, tile_rows
+        As in `Layout`, but each pattern's observed columns come first.
+    seen : ndarray of int64, shape (n_patterns,)
+        How many columns a pattern observes.
+    """
+
+    values: Floats
+    order: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    seen: NDArray[np.int64]
+    run_starts: NDArray[np.int64]
+    run_patterns: NDArray[np.int64]
+    tile_runs: NDArray[np.int64]
+    task_tiles: NDArray[np.int64]
+    tile_rows: int
+
+
 class PatternBlock(Block):
     """A block of rows with their layout by pattern, made once per fit.
+
+    ``layout`` has the rows of rare patterns, ``common`` those of common ones: all rows of a
+    complete matrix.
 
     Parameters
     ----------
@@ -101,7 +136,12 @@ class PatternBlock(Block):
     def __init__(self, observed: ObservedMatrix, n_components: int) -> None:
         super().__init__(observed)
         self.n_components = n_components
-        self.layout = lay_out(observed, n_components)
+        self.layout, self.common = lay_out(observed, n_components)
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether any cell is missing from the rows that observe anything."""
+        return self.layout.has_holes or bool((self.common.seen < self.observed.shape[1]).any())
 
 
 def patterned(block: Block) -> PatternBlock:
@@ -111,18 +151,65 @@ def patterned(block: Block) -> PatternBlock:
     return block
 
 
-def lay_out(obs: ObservedMatrix, n_components: int) -> Layout:
-    """Order the rows by pattern and cut them into tiles and tasks."""
+def lay_out(obs: ObservedMatrix, n_components: int) -> tuple[Layout, Common]:
+    """Order the rows by pattern and cut them into tiles and tasks, rare and common ones."""
     d = obs.shape[1]
     mask, counts, order = _patterns(obs)
+    common = counts >= COMMON_ROWS * d
+    if counts[common].sum() * d * d * n_components < WORTH:
+        common = np.full(len(counts), mask.all())  # complete rows need no other kernel
+    of_row = np.repeat(common, counts)
+    return (
+        _rare(obs, mask[~common], counts[~common], order[~of_row], n_components),
+        _common(obs, mask[common], counts[common], order[of_row], n_components),
+    )
+
+
+def _common(
+    obs: ObservedMatrix,
+    mask: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    order: NDArray[np.int64],
+    n_components: int,
+) -> Common:
+    d, tile_rows = obs.shape[1], _tile_rows(obs, n_components)
+    apart = np.arange(len(counts))  # no tile has rows of two patterns
+    run_starts, run_patterns, tile_runs = cut_tiles(
+        counts, np.zeros(len(counts), np.int64), apart, tile_rows, 1
+    )
+    seen = mask.sum(axis=1)
+    return Common(
+        obs.dense,
+        order,
+        np.argsort(~mask, axis=1, kind="stable").astype(np.int32),
+        seen,
+        run_starts,
+        run_patterns,
+        tile_runs,
+        _tasks(run_starts, run_patterns, tile_runs, 0 * seen, (n_components, d)),
+        tile_rows,
+    )
+
+
+def _tile_rows(obs: ObservedMatrix, n_components: int) -> int:
+    fitting = _TILE_BYTES // (n_components * padded_columns(obs.shape[1]) * 8)
+    return int(np.clip(fitting // 8 * 8, 16, 256))
+
+
+def _rare(
+    obs: ObservedMatrix,
+    mask: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    order: NDArray[np.int64],
+    n_components: int,
+) -> Layout:
+    d, tile_rows = obs.shape[1], _tile_rows(obs, n_components)
     seen = mask.sum(axis=1)
     by_observed = (2 * seen < d).astype(np.int64)
     few = np.where(by_observed[:, None] == 1, mask, ~mask)
     sizes = few.sum(axis=1)
     columns = np.argsort(~few, axis=1, kind="stable").astype(np.int32)
     width = padded(n_components) * 8
-    fitting = _TILE_BYTES // (n_components * padded_columns(d) * 8)
-    tile_rows = int(np.clip(fitting // 8 * 8, 16, 256))
     triangles = sizes * (sizes + 1) // 2
     run_starts, run_patterns, tile_runs = cut_tiles(
         counts, triangles, by_observed, tile_rows, max(_STORE_BYTES // width, 1)

@@ -71,14 +71,14 @@ def as_full(parameters: Parameters) -> full_e_step.Parameters:
 
 def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
     """Expected sufficient statistics; second moments (d, d) are summed over the components."""
-    if block.layout.has_holes:
+    if block.has_holes:
         found = full_e_step.e_step(as_full(parameters), block)
         return replace(found, second=found.second.sum(axis=0))
     return _complete_e_step(parameters, block)
 
 
 def _complete_e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
-    layout, (n_components, d) = block.layout, parameters.means.shape
+    layout, (n_components, d) = block.common, parameters.means.shape
     rows, lanes = block_shape(d)
     width, step = padded_columns(d), max(len(rows), len(lanes))
     height = -(-n_components // step) * step

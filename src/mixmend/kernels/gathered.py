@@ -1,0 +1,254 @@
+"""E-step of full covariances over many rows that observe the same columns.
+
+What such rows observe is gathered into short rows without holes, which take the products of
+complete data: o x o whiteners for the distances and o x o sums of outer products. With
+L L' the covariance of a component, its observed columns first, everything that a pattern
+needs is in L::
+
+    W = inv(L_oo)        regression of the holes A = L_mo W        spread of the holes L_mm L_mm'
+
+Only when a task leaves a pattern are its sums F, S taken to all columns: first moments
+(F, A F), second moments (S, A S, A S A' + rows × spread). Complete rows are the pattern
+without holes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import prange, uint64
+
+from mixmend.kernels.full import LOG_2PI, add_moments, bayes, subtract_distances
+from mixmend.kernels.simd import load, store, sub
+
+
+class Tables(NamedTuple):
+    """Means (K, d), covariances (K, d, d) and log weights (K,)."""
+
+    means: Any
+    covariances: Any
+    log_weights: Any
+
+
+class Sums(NamedTuple):
+    """Sums over rows, per task, of all columns; dp is d padded to whole blocks.
+
+    ``log_likelihood`` (tasks,), ``rows`` (tasks, K), ``first`` (tasks, K, dp) and
+    ``second`` (tasks, K, dp, dp), lower triangles; without tasks where nobody wants it.
+    """
+
+    log_likelihood: Any
+    rows: Any
+    first: Any
+    second: Any
+
+
+class _Work(NamedTuple):
+    """One task's arrays: for the pattern that it is at, and for a tile."""
+
+    factors: Any  # (K, d, d): L
+    whiteners: Any  # (K, dp, dp): line j, lane i holds W_ij
+    slopes: Any  # (K, d, d): A, a line for each hole
+    means: Any  # (K, dp): of the observed columns
+    terms: Any  # (K,)
+    tile: Any  # (rows, dp)
+    residuals: Any  # (K, rows, dp)
+    weighted: Any  # (rows, dp)
+    joint: Any  # (K, rows)
+
+
+# ---------------------------------------------------------------------------- a pattern
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _factor(covariance: Any, columns: Any, out: Any) -> None:
+    """The Cholesky factor of ``covariance[columns, columns]``, its lower triangle."""
+    for i in range(len(columns)):
+        for j in range(i + 1):
+            total = covariance[columns[i], columns[j]]
+            for c in range(j):
+                total -= out[i, c] * out[j, c]
+            out[i, j] = math.sqrt(total) if i == j else total / out[j, j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _enter(tables: Any, columns: Any, seen: int, work: Any) -> None:
+    """Bring the parameters into the forms that a pattern's rows need.
+
+    The first ``seen`` of ``columns`` are observed.
+    """
+    n_components, d = tables.means.shape
+    line = np.empty(d)
+    for k in range(n_components):
+        factor, whitener, slopes = work.factors[k], work.whiteners[k], work.slopes[k]
+        _factor(tables.covariances[k], columns, factor)
+        whitener[:] = 0.0
+        work.means[k] = 0.0
+        log_det = 0.0
+        for i in range(d):  # lines of W, and of A = L_mo W, by the lines of W before them
+            line[:] = 0.0
+            for c in range(min(i, seen)):
+                for j in range(c + 1):
+                    line[j] += factor[i, c] * whitener[j, c]
+            if i < seen:
+                pivot = 1.0 / factor[i, i]
+                for j in range(i):
+                    whitener[j, i] = -pivot * line[j]
+                whitener[i, i] = pivot
+                log_det += math.log(factor[i, i])
+                work.means[k, i] = tables.means[k, columns[i]]
+            else:
+                for j in range(seen):
+                    slopes[i - seen, j] = line[j]
+        work.terms[k] = tables.log_weights[k] - 0.5 * seen * LOG_2PI - log_det
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
+    """Take a pattern's sums to all columns, add them to ``out``, and clear them."""
+    n_components, d = work.slopes.shape[0], len(columns)
+    rows, first, second = found
+    all_rows, all_first, all_second = out
+    products = np.empty(d)
+    for k in range(n_components):
+        if rows[k] == 0.0:
+            continue
+        all_rows[k] += rows[k]
+        factor, slopes, sums, total = work.factors[k], work.slopes[k], second[k], all_second[k]
+        for i in range(seen):
+            all_first[k, columns[i]] += first[k, i]
+            for j in range(i + 1):
+                row, column = max(columns[i], columns[j]), min(columns[i], columns[j])
+                total[row, column] += sums[i, j]
+                sums[j, i] = sums[i, j]
+        for a in range(d - seen):
+            here = columns[seen + a]
+            products[:] = 0.0
+            for j in range(seen):
+                all_first[k, here] += slopes[a, j] * first[k, j]
+                for c in range(seen):
+                    products[c] += slopes[a, j] * sums[j, c]
+            for j in range(seen):
+                total[max(here, columns[j]), min(here, columns[j])] += products[j]
+            for b in range(a + 1):
+                value = 0.0
+                for j in range(seen):
+                    value += products[j] * slopes[b, j]
+                for c in range(b + 1):
+                    value += rows[k] * factor[seen + a, seen + c] * factor[seen + b, seen + c]
+                there = columns[seen + b]
+                total[max(here, there), min(here, there)] += value
+        rows[k] = 0.0
+        first[k] = 0.0
+        second[k] = 0.0
+
+
+# ------------------------------------------------------------------------------ a tile
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fill(layout: Any, start: int, n_rows: int, pattern: int, lanes: Any, work: Any) -> Any:
+    """Gather the rows' observed columns and subtract every component's means.
+
+    Returns how many columns, in whole blocks, are not padding.
+    """
+    values, order, columns = layout.values, layout.order, layout.columns
+    tile, joint, terms = work.tile, work.joint, work.terms
+    seen, width = layout.seen[pattern], tile.shape[1]
+    step = uint64(len(lanes))
+    used = (uint64(seen) + step - uint64(1)) // step * step
+    for r in range(n_rows):
+        u = order[start + r]
+        for j in range(seen):
+            tile[r, j] = values[u, columns[pattern, j]]
+        for j in range(seen, np.int64(used)):
+            tile[r, j] = 0.0
+    flat, means, out = tile.reshape(-1), work.means.reshape(-1), work.residuals.reshape(-1)
+    for k in range(len(terms)):
+        mean = uint64(k * width)
+        for r in range(n_rows):
+            joint[k, r] = terms[k]
+            row, to, i = uint64(r * width), uint64((k * len(tile) + r) * width), uint64(0)
+            while i < used:  # an unsigned range would divide to count its steps
+                gap = sub(load(flat, row + i, lanes), load(means, mean + i, lanes))
+                store(out, to + i, gap)
+                i += step
+    return np.int64(used)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
+    shape, tile_lanes = (tokens[0], tokens[1]), tokens[2]
+    n_components, d = tables.means.shape
+    size, width = layout.tile_rows, sums.first.shape[2]
+    work = _Work(
+        np.zeros((n_components, d, d)),
+        np.zeros((n_components, width, width)),
+        np.zeros((n_components, d, d)),
+        np.zeros((n_components, width)),
+        np.zeros(n_components),
+        np.zeros((size, width)),
+        np.zeros((n_components, size, width)),
+        np.zeros((size, width)),
+        np.zeros((n_components, size)),
+    )
+    found = (
+        np.zeros(n_components),
+        np.zeros((n_components, width)),
+        np.zeros((n_components, width, width)),
+    )
+    weights, squares = np.zeros(size), np.zeros(len(shape[0]))
+    current = np.int64(-1)
+    for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
+        pattern = layout.run_patterns[tile]
+        if pattern != current:
+            if current >= 0 and len(sums.second) > 0:
+                out = (sums.rows[task], sums.first[task], sums.second[task])
+                _leave(layout.columns[current], layout.seen[current], work, found, out)
+            _enter(tables, layout.columns[pattern], layout.seen[pattern], work)
+            current = pattern
+        start = layout.run_starts[tile]
+        n_rows = layout.run_starts[tile + 1] - start
+        used = _fill(layout, start, n_rows, pattern, shape[1], work)
+        subtract_distances(work.whiteners, used, n_rows, shape, work.residuals, work.joint, squares)
+        for r in range(n_rows):
+            u = layout.order[start + r]
+            weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
+            for k in range(n_components):
+                if len(rows.log_joint) > 0:
+                    rows.log_joint[u, k] = work.joint[k, r]
+                if len(rows.shares) > 0:
+                    work.joint[k, r] = weights[r] * rows.shares[u, k]
+        for r in range(n_rows, size):
+            weights[r] = 0.0
+        if len(rows.shares) == 0:
+            sums.log_likelihood[task] += bayes(work.joint, n_rows, tile_lanes, weights)
+        if len(sums.second) > 0:
+            add_moments(n_rows, used, shape, work.residuals, work.joint, work.weighted, found)
+    if current >= 0 and len(sums.second) > 0:
+        out = (sums.rows[task], sums.first[task], sums.second[task])
+        _leave(layout.columns[current], layout.seen[current], work, found, out)
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+def e_step(
+    tables: Any,
+    layout: Any,
+    rows: Any,
+    sums: Any,
+    row_token: Any,
+    column_lanes: Any,
+    tile_lanes: Any,
+) -> None:
+    """Sums over all rows of a `mixmend.mixtures.pattern_rows.Common`, task by task.
+
+    ``rows`` is a `mixmend.kernels.full.Rows`; ``row_token`` and ``column_lanes`` are
+    `mixmend.kernels.products.block_shape`'s for d, ``tile_lanes`` run along a tile's rows.
+    With given shares the log-likelihood is not added up.
+    """
+    for task in prange(len(layout.task_tiles) - 1):
+        tokens = (row_token, column_lanes, tile_lanes)
+        _work_on(tables, layout, rows, sums, tokens, np.int64(task))
