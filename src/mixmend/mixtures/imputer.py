@@ -57,8 +57,8 @@ class MixtureImputer(TableImputer):
     n_init : int, default 1
         Starts of EM, of which the best is kept; worth raising with several components.
     prior : "auto", None, "default" or a prior, default "auto"
-        As in `GaussianMixture`, for standardised columns. "auto" is its weak "default" prior
-        for "diag", "tied" and "full", and None for others. Tables are often short
+        As in `GaussianMixture`, for standardised columns. "auto" is its weak "default" prior,
+        and None for "spherical". Tables are often short
         for the d^2 / 2 numbers of a covariance: maximum likelihood (None) then fills worse
         and states deviations that are too small. Leave it for ``n_components="auto"``.
     parameter_uncertainty : bool, default True
@@ -373,7 +373,7 @@ class MixtureImputer(TableImputer):
 def _resolved(prior: Any, covariance_type: str) -> Any:
     """What "auto" stands for; anything else is the mixture's to judge."""
     if isinstance(prior, str) and prior == "auto":
-        return "default" if covariance_type in ("diag", "tied", "full") else None
+        return None if covariance_type == "spherical" else "default"
     return prior
 
 
