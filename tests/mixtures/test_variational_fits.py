@@ -126,7 +126,7 @@ def test_every_run_of_several_starts_is_pruned_and_the_best_kept():
 # ------------------------------------------------------------------ bounds that rise
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     st.sampled_from(TYPES),
     st.integers(0, 2**32 - 1),
