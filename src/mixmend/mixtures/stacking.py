@@ -300,7 +300,7 @@ def stacked_shares(estimates: Array, truth: Array, counts: Array) -> Array:
     --------
     >>> truth = np.linspace(-1.0, 1.0, 2000)
     >>> stacked_shares(np.stack([truth, 0.0 * truth], axis=1), truth, np.ones(2000)).round(1)
-    array([0.8, 0.2])
+    array([0.7, 0.3])
     """
     from scipy.optimize import nnls
 
