@@ -136,7 +136,7 @@ def test_every_run_of_several_starts_is_pruned_and_the_best_kept():
 )
 def test_no_step_and_no_move_lowers_the_bound(kind, seed, missing, dtype, accelerate):
     rng = np.random.default_rng(seed)
-    shape = rng.integers(6, 30), rng.integers(1, 6)
+    shape = rng.integers(6, 30), rng.choice([1, 4])  # few shapes: each compiles its kernels
     X = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4) + rng.choice([0.0, 1e3])
     X[: shape[0] // 2] *= rng.choice([1.0, 3.0])
     X = with_holes(rng, X.astype(dtype), missing)
@@ -147,13 +147,13 @@ def test_no_step_and_no_move_lowers_the_bound(kind, seed, missing, dtype, accele
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", LikelihoodDecreasedWarning)
         model = variational(
-            int(rng.integers(1, 6)), kind, center=str(center), accelerate=accelerate,
+            int(rng.integers(1, 5)), kind, center=str(center), accelerate=accelerate,
             max_iter=40, tol=0, init_params=str(rng.choice(["random", "k-means++"])),
         ).fit(X, sample_weight=weights)  # fmt: skip
     history = np.array(model.history_)
     assert np.isfinite(history).all()
     assert np.isfinite(model.complete(X)).all()
-    assert 1 <= model.n_components_ <= 6
+    assert 1 <= model.n_components_ <= 4
 
 
 @EACH_TYPE
