@@ -57,6 +57,7 @@ def main() -> None:
         np.ones((K, d)),
     )
     density = factor.FactorDensity(r)
+    before = ceiling()
     run(density, start, [block], tol=0, max_iter=1)  # compile, and derive the layouts
     ticks: list[float] = []
     fit = run(
@@ -67,17 +68,25 @@ def main() -> None:
         max_iter=options.steps,
         on_step=lambda _: ticks.append(time.perf_counter()),
     )
-    seconds = float(np.median(np.diff(ticks)))
+    seconds = float(np.diff(ticks).min())
     # the same sums as dense products over all cells: E by row and M by column
     length = 1 + r + r * (r + 1) // 2
     dense = 2 * 2 * n * d * K * (length + r)
-    done = 2 * obs.n_observed * K * (packed_length(r) + r)
-    gflops = ceiling()
+    done = 2 * obs.n_observed * K * (packed_length(r) + r)  # multiply-adds
+    gflops = max(before, ceiling())
     print(f"{n} × {d}, rank {r}, K = {K}, {options.missing:.0%} missing, float32 values")
-    print(f"threads {numba.get_num_threads()}, matrix products {gflops:.0f} GFLOP/s in double")
-    print(f"{seconds:.3f} s a step ({seconds / obs.n_observed * 1e9:.1f} ns an observed cell)")
-    print(f"{100 * dense / gflops / 1e9 / seconds:.0f} % of the speed of dense products")
-    print(f"{done / seconds / 1e9:.0f} G additions a second over observed cells")
+    print(f"threads {numba.get_num_threads()}, matrix products {gflops:.0f} GFLOP/s in double\n")
+    print("| what | figure |")
+    print("| --- | --- |")
+    print(
+        f"| a step | {seconds:.3f} s ({seconds / obs.n_observed * 1e9:.1f} ns an observed cell) |"
+    )
+    print(f"| sums over observed cells | {2 * done / seconds / 1e9:.0f} GFLOP/s |")
+    print(f"| … of the matrix-product ceiling | {200 * done / gflops / 1e9 / seconds:.0f} % |")
+    print(
+        f"| the same sums as dense products over all cells would, at that ceiling, take "
+        f"| {dense / gflops / 1e9 / seconds:.2f} × a step |"
+    )
     print(f"objective {fit.history[0]:.6g} -> {fit.history[-1]:.6g}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
 

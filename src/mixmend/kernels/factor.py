@@ -19,6 +19,12 @@ from mixmend.kernels.products import add_outer
 from mixmend.kernels.simd import accumulate, add, load, scale, zeros
 from mixmend.kernels.spherical import TASKS, line_of_share
 
+_TASK_ROWS = 64
+"""Rows of a product that share what is read of its second factor."""
+
+_PANEL = 256
+"""Terms of a product that are summed at a time: of 64 bytes each, half of a level-1 cache."""
+
 
 @numba.njit(cache=True, nogil=True, parallel=True)
 def row_systems(
@@ -300,29 +306,31 @@ def add_product(a: Any, transposed: bool, b: Any, rows: Any, lanes: Any, out: An
     width = min(b.shape[1], out.shape[1])
     left, right, to = a.reshape(-1), b.reshape(-1), out.reshape(-1)
     size = len(rows)
-    whole = n // size
-    for group in prange(whole + 1):
-        first = group * size
-        if group < whole:
+    for task in prange((n + _TASK_ROWS - 1) // _TASK_ROWS):
+        begin, end = task * _TASK_ROWS, min(n, (task + 1) * _TASK_ROWS)
+        whole = end - (end - begin) % size
+        # one panel of b serves all rows of a task from the level-1 cache
+        for t in range(0, count, _PANEL):
+            terms = min(_PANEL, count - t)
             for q in range(0, width, len(lanes)):
-                add_outer(
-                    left,
-                    uint64(first * gap),
-                    uint64(step),
-                    uint64(gap),
-                    right,
-                    uint64(q),
-                    uint64(b.shape[1]),
-                    uint64(count),
-                    to,
-                    uint64(first * out.shape[1] + q),
-                    uint64(out.shape[1]),
-                    rows,
-                    lanes,
-                )
-        else:
-            for row in range(first, n):
-                for t in range(count):
-                    value = left[row * gap + t * step]
-                    for q in range(width):
-                        out[row, q] += value * b[t, q]
+                for first in range(begin, whole, size):
+                    add_outer(
+                        left,
+                        uint64(first * gap + t * step),
+                        uint64(step),
+                        uint64(gap),
+                        right,
+                        uint64(t * b.shape[1] + q),
+                        uint64(b.shape[1]),
+                        uint64(terms),
+                        to,
+                        uint64(first * out.shape[1] + q),
+                        uint64(out.shape[1]),
+                        rows,
+                        lanes,
+                    )
+        for row in range(whole, end):
+            for t in range(count):
+                value = left[row * gap + t * step]
+                for q in range(width):
+                    out[row, q] += value * b[t, q]

@@ -21,11 +21,13 @@ from scipy.special import logsumexp
 
 from mixmend.em.block import Block
 from mixmend.kernels import factor as kernels
+from mixmend.kernels.products import block_shape
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures.spherical_e_step import Array
 
 _LANES = LANES[8]
+_ROWS = block_shape(len(_LANES))[0]  # as many as this processor's registers hold
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _DENSE = 0.6
 """From this share of observed cells on, products with a mask beat gathers over the entries."""
@@ -175,8 +177,8 @@ class Tables:
         if room is not None:
             mask = self.fill(first, room, out)
             out[:, 1:] = 0.0
-            kernels.add_product(mask, False, self.packed, _LANES, _LANES, out)
-            kernels.add_product(room.gaps[: len(out)], False, self.linear, _LANES, _LANES, out)
+            kernels.add_product(mask, False, self.packed, _ROWS, _LANES, out)
+            kernels.add_product(room.gaps[: len(out)], False, self.linear, _ROWS, _LANES, out)
         else:
             kernels.row_systems(
                 block.by_row,
@@ -204,7 +206,7 @@ class Tables:
         self.fill(first, room, out)
         squares = out[:, 0].copy()
         out[:, 1:] = 0.0
-        kernels.add_product(room.gaps[: len(out)], False, self.linear, _LANES, _LANES, out)
+        kernels.add_product(room.gaps[: len(out)], False, self.linear, _ROWS, _LANES, out)
         b = out[:, 1 : 1 + r].copy()
         # not by BLAS: its sums depend on its threads
         z = np.einsum("ur,rs->us", b, unpacked(shared[0], r)[:r, :r])
@@ -218,7 +220,7 @@ class Tables:
         The room must hold this component's gaps (`fill`).
         """
         gaps = room.gaps[: len(moments)]
-        kernels.add_product(gaps, True, moments, _LANES, _LANES, linear)
+        kernels.add_product(gaps, True, moments, _ROWS, _LANES, linear)
         kernels.add_squares(gaps, moments, squares)
         return room.mask[: len(moments)]
 
@@ -300,7 +302,7 @@ def _statistics(parameters: Parameters, block: Block, given: Array | None) -> St
                     work.tables[k].fill(first, work.room, work.scratch[:m])
                 mask = work.tables[k].add_columns(work.room, part[k], linear[k], squares[k])
                 if not complete:
-                    kernels.add_product(mask, True, part[k], _LANES, _LANES, sums[k])
+                    kernels.add_product(mask, True, part[k], _ROWS, _LANES, sums[k])
     if complete:
         sums = np.repeat(factors[:, None, :], d, axis=1)
     # f = (z, 1), where the kernels keep the constant in front
