@@ -97,12 +97,22 @@ def test_ctrl_c_says_what_was_done(failing, error):
     )
 
 
+@pytest.fixture
+def interruptible():
+    """As in a terminal: a shell starts what it runs in the background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_at_once_and_is_no_keyboard_interrupt_that_a_fit_would_swallow():
     with session.session() as run, pytest.raises(session.Stopped), run.stage("reading"):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_left_to_a_stage_whose_result_is_kept():
     with session.session() as run:
         with run.stage("fitting", keep_what_is_done=True), pytest.raises(KeyboardInterrupt):
