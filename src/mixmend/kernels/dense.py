@@ -7,8 +7,9 @@ y and y^2, and so are the sums that an M-step needs::
     sum_u r_u (y_u - b)^2   = sum_u r_u y_u^2 - 2 b sum_u r_u y_u + b^2 sum_u r_u
 
 A tile of rows ``(y, y^2)`` is written once and multiplied twice while it is in the cache:
-by the coefficients, and, transposed, by the responsibilities. What the second line cancels
-is the caller's affair: it is (b / standard deviation)^2 roundings of a variance.
+by the coefficients, and, transposed, by the responsibilities. Where a component has one
+precision for all columns, ``(y, |y|^2)`` says as much with half the work. What the second
+line cancels is the caller's affair: it is (b / standard deviation)^2 roundings of a variance.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mixmend.kernels.simd import (
     accumulate,
     add,
     exp_below,
+    lanes_at_least,
     largest_lane,
     load,
     minus_scalar,
@@ -39,11 +41,14 @@ from mixmend.kernels.simd import (
 class Tables(NamedTuple):
     """Parameters in the forms that the kernel reads; dp and Kp are padded d and K.
 
-    ``centre`` (d,) is taken off the data. ``coefficients`` (2 dp, Kp) hold p b and, below,
-    -p / 2 for precisions p; ``terms`` (Kp,) everything else of the log joint density, minus
+    ``centre`` (d,) is taken off the data. ``coefficients`` (depth, Kp) hold p b and, from
+    line ``half`` on, -p / 2 for precisions p: a line for each column, or a single one where
+    ``alike`` is 1. ``terms`` (Kp,) are everything else of the log joint density, minus
     infinity beyond K.
     """
 
+    half: int
+    alike: int
     centre: Any
     coefficients: Any
     terms: Any
@@ -53,7 +58,7 @@ class Sums(NamedTuple):
     """Sums over rows, per task.
 
     ``log_likelihood`` (tasks,), responsibilities ``rows`` (tasks, Kp), and responsibility ×
-    (y, y^2), ``moments`` (tasks, 2 dp, Kp).
+    the lines of a tile, ``moments`` (tasks, depth, Kp).
     """
 
     log_likelihood: Any
@@ -62,15 +67,26 @@ class Sums(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def fill_tile(X: Any, first: int, n_rows: int, centre: Any, tile: Any) -> None:
-    """``tile[r] = (y, y^2)`` for the rows from ``first`` on, y = x - centre."""
-    d, half = uint64(len(centre)), uint64(tile.shape[1] // 2)
+def _fill_tile(X: Any, first: int, n_rows: int, tables: Any, tile: Any) -> None:
+    """``tile[r] = (y, y^2)``, or ``(y, |y|^2)``, for the rows from ``first`` on."""
+    centre, d, half = tables.centre, uint64(X.shape[1]), uint64(tables.half)
+    alike = tables.alike == 1
     for r in range(n_rows):
         row, out = X[first + r], tile[r]
         for j in range(d):
             y = np.float64(row[j]) - centre[j]
             out[j] = y
-            out[half + j] = y * y
+        if alike:
+            even, odd = 0.0, 0.0  # two chains hide some of the latency of a sum
+            for j in range(d // uint64(2)):
+                even += out[uint64(2) * j] * out[uint64(2) * j]
+                odd += out[uint64(2) * j + uint64(1)] * out[uint64(2) * j + uint64(1)]
+            if d % uint64(2) == uint64(1):
+                even += out[d - uint64(1)] * out[d - uint64(1)]
+            out[half] = even + odd
+        else:
+            for j in range(d):
+                out[half + j] = out[j] * out[j]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -89,11 +105,15 @@ def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any, rows: Any) -> float
         while k < width:
             largest = max(largest, largest_lane(load(flat, begin + k, lanes)))
             k += step
-        sums, k = zeros(flat, lanes), uint64(0)
+        floor, sums, k = largest + NEGLIGIBLE, zeros(flat, lanes), uint64(0)
         while k < width:
-            share = exp_below(minus_scalar(load(flat, begin + k, lanes), largest), NEGLIGIBLE)
-            store(flat, begin + k, share)
-            sums = add(sums, share)
+            scores = load(flat, begin + k, lanes)
+            if lanes_at_least(scores, floor) == uint64(0):
+                store(flat, begin + k, zeros(flat, lanes))
+            else:
+                share = exp_below(minus_scalar(scores, largest), NEGLIGIBLE)
+                store(flat, begin + k, share)
+                sums = add(sums, share)
             k += step
         evidence, k = sum_lanes(sums), uint64(0)
         total += weights[r] * (largest + math.log(evidence))
@@ -118,7 +138,7 @@ def _work_on(X: Any, tables: Any, rows: Any, sums: Any, tokens: Any, task: Any) 
     for t in range(task * n_tiles // n_tasks, (task + 1) * n_tiles // n_tasks):
         first = t * tile_rows
         n_rows = min(tile_rows, n - first)
-        fill_tile(X, first, n_rows, tables.centre, tile)
+        _fill_tile(X, first, n_rows, tables, tile)
         for r in range(n_rows):
             if len(rows.weights) > 0:
                 weights[r] = rows.weights[first + r]

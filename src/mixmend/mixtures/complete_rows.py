@@ -43,12 +43,18 @@ class Columns(NamedTuple):
     Attributes
     ----------
     log_terms : ndarray, shape (K,)
-    means, precisions : ndarray, shape (K, d)
+    means : ndarray, shape (K, d)
+    precisions : ndarray, shape (K, d), or (K, 1) where all columns have the same
     """
 
     log_terms: Array
     means: Array
     precisions: Array
+
+    @property
+    def alike(self) -> bool:
+        """Whether every component has one precision for all columns."""
+        return self.precisions.shape != self.means.shape
 
     @property
     def centre(self) -> Array:
@@ -71,8 +77,10 @@ class Moments(NamedTuple):
         Weighted sum of the rows' log densities; 0 under given responsibilities.
     rows : ndarray, shape (K,)
         Responsibilities.
-    first, second : ndarray, shape (d, K)
-        Responsibility × (x - mean) and × (x - mean)^2.
+    first : ndarray, shape (d, K)
+        Responsibility × (x - mean).
+    second : ndarray, shape (d, K), or (1, K) summed over columns that are alike
+        Responsibility × (x - mean)^2.
     """
 
     log_likelihood: float
@@ -114,14 +122,14 @@ def moments(columns: Columns, block: Block, shares: Array | None = None) -> Mome
         rows = shares.sum(axis=0) if weights is None else weights @ shares
     total = sums.moments.sum(axis=0)[:, :n_components]
     gaps = (columns.means - columns.centre).T
-    first, second = total[:d], total[len(total) // 2 :][:d]
-    return Moments(
-        float(sums.log_likelihood.sum()),
-        rows,
-        first - gaps * rows,
-        # rounding must not make a sum of squares negative
-        np.maximum(second - 2.0 * gaps * first + gaps * gaps * rows, 0.0),
-    )
+    first, moved = total[:d], gaps * (gaps * rows - 2.0 * total[:d])
+    if columns.alike:
+        second = total[_half(columns)][None, :] + moved.sum(axis=0, keepdims=True)
+    else:
+        second = total[_half(columns) :][:d] + moved
+    # rounding must not make a sum of squares negative
+    positive = np.maximum(second, 0.0)
+    return Moments(float(sums.log_likelihood.sum()), rows, first - gaps * rows, positive)
 
 
 def posterior(columns: Columns, block: Block) -> tuple[Array, Array]:
@@ -138,28 +146,36 @@ def _or_nobody(weights: Array | None) -> Array:
     return np.zeros(0) if weights is None else weights
 
 
+def _half(columns: Columns) -> int:
+    """Columns rounded up to whole blocks: where a tile's squares begin."""
+    n_components, d = columns.means.shape
+    step = len(block_shape(n_components)[0])
+    return int(-(-d // step) * step)
+
+
 def _run(columns: Columns, block: Block, rows: Rows, with_moments: bool) -> kernels.Sums:
     n_components, d = columns.means.shape
     row_token, lanes = block_shape(n_components)
-    step = len(row_token) // 2
-    half, width = -(-d // step) * step, padded_columns(n_components)
+    half, width = _half(columns), padded_columns(n_components)
     centre = columns.centre
     gaps = columns.means - centre
-    coefficients = np.zeros((2 * half, width))
+    depth = half + len(row_token) if columns.alike else 2 * half
+    coefficients = np.zeros((depth, width))
     coefficients[:d, :n_components] = (columns.precisions * gaps).T
-    coefficients[half : half + d, :n_components] = -0.5 * columns.precisions.T
+    squares = columns.precisions.shape[1]
+    coefficients[half : half + squares, :n_components] = -0.5 * columns.precisions.T
     terms = np.full(width, -np.inf)  # lanes beyond K get no share
     terms[:n_components] = columns.log_terms - 0.5 * (columns.precisions * gaps**2).sum(axis=1)
     n = block.observed.shape[0]
-    tile_rows = int(np.clip(_TILE_BYTES // (16 * half) // 16 * 16, 16, 128))
+    tile_rows = int(np.clip(_TILE_BYTES // (8 * depth) // 16 * 16, 16, 128))
     most = int(np.clip(_SUMS_BYTES // coefficients.nbytes, _LEAST_TASKS, _MOST_TASKS))
     n_tasks = min(most, -(-n // tile_rows))
     sums = kernels.Sums(
         np.zeros(n_tasks),
         np.zeros((n_tasks, width)),
-        np.zeros((n_tasks if with_moments else 0, 2 * half, width)),
+        np.zeros((n_tasks if with_moments else 0, depth, width)),
     )
-    tables = kernels.Tables(centre, coefficients, terms)
-    with threads_for(4 * n * d * width):
+    tables = kernels.Tables(half, int(columns.alike), centre, coefficients, terms)
+    with threads_for(2 * n * depth * width):
         kernels.e_step(block.observed.dense, tables, rows, sums, row_token, lanes, tile_rows)
     return sums

@@ -213,7 +213,7 @@ def _columns(parameters: Parameters, log_scales: Array | None = None) -> Columns
     scales = shape[1] * (np.log(2.0 * np.pi) + log_scales_of(v, log_scales))
     with np.errstate(divide="ignore"):
         log_terms = np.log(parameters.weights) - 0.5 * (scales + _doubt(parameters) / v)
-    return Columns(log_terms, parameters.means, np.broadcast_to(1.0 / v[:, None], shape))
+    return Columns(log_terms, parameters.means, 1.0 / v[:, None])
 
 
 def _doubt(parameters: Parameters) -> Array | float:
