@@ -223,11 +223,10 @@ def _doubt(parameters: Parameters) -> Array | float:
 
 
 def _of_moments(moments: complete_rows.Moments, parameters: Parameters) -> Statistics:
-    rows, d = moments.rows, parameters.means.shape[1]
+    rows, first = moments.rows, moments.first
     squares = moments.second.sum(axis=0) + rows * _doubt(parameters)
-    support, offset_squares = np.broadcast_to(rows, moments.first.shape), np.zeros(len(rows))
-    sums = (rows, d * rows, squares, offset_squares, support, moments.first)
-    return Statistics(moments.log_likelihood, *sums)
+    columns = (np.zeros(len(rows)), np.broadcast_to(rows, first.shape), first)
+    return Statistics(moments.log_likelihood, rows, len(first) * rows, squares, *columns)
 
 
 def e_step(parameters: Parameters, block: Block, log_scales: Array | None = None) -> Statistics:
