@@ -277,6 +277,11 @@ def spherical_statistics(
     }
 
 
+def concentration_of(prior: Any) -> float:
+    """That of the weights' Dirichlet prior: flat where it is left open."""
+    return 1.0 if prior.weight_concentration is None else float(prior.weight_concentration)
+
+
 def spherical_m_step(
     X: Array,
     q: Any,
@@ -317,7 +322,7 @@ def spherical_m_step(
             top += 2 * prior.variance_scale
             bottom += 2 * (prior.variance_shape + 1)
         variances[k] = max(top / bottom if bottom > 0 else q.variances[k], min_variance)
-    size = r.sum(axis=0) + (0.0 if prior is None else prior.weight_concentration - 1)
+    size = r.sum(axis=0) + (0.0 if prior is None else concentration_of(prior) - 1)
     out = q._replace(weights=size / size.sum(), means=means, variances=variances)
     if spread is not None:
         out = out._replace(mean_variances=spread)
@@ -340,9 +345,7 @@ def spherical_objective(
     if prior is None:
         return total
     if len(q.weights) > 1:
-        total += stats.dirichlet.logpdf(
-            q.weights, np.full(len(q.weights), prior.weight_concentration)
-        )
+        total += stats.dirichlet.logpdf(q.weights, np.full(len(q.weights), concentration_of(prior)))
     if prior.variance_shape > 0:
         law = stats.invgamma(prior.variance_shape, scale=prior.variance_scale)
         total += law.logpdf(q.variances).sum()
