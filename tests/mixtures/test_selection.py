@@ -195,7 +195,7 @@ def refusal(**options):
 
 def test_candidates_that_cannot_be_fitted_are_refused_before_any_fit():
     assert refusal(covariance_type=["full", "factor"], n_factors=[1, 4]) == (
-        "n_factors=4 must be less than the 4 columns of X; with as many, use "
+        "n_factors=4 must be less than the 4 columns of X (n_features=4); with as many, use "
         "covariance_type='full'."
     )
     assert refusal(covariance_type=["full", "factor"]).startswith(
@@ -219,6 +219,6 @@ def test_candidates_that_cannot_be_fitted_are_refused_before_any_fit():
     assert refusal(covariance_type=["spherical", "full"], centers=["none", "rows"]).startswith(
         "center='rows' needs covariance_type='spherical'"
     )
-    assert refusal(covariance_type=["diag", "factor"], n_factors=1, prior="default").startswith(
-        "covariance_type='factor' takes no prior."
+    assert refusal(covariance_type=["diag", "full"], prior=mm.DiagonalPrior()).startswith(
+        "prior must be None, 'default' or a NormalInverseWishart with covariance_type='full'"
     )
