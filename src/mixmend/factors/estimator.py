@@ -25,8 +25,8 @@ from mixmend.factors.problem import (
     pose,
     row_means,
 )
-from mixmend.factors.steps import State, ridge_precision
-from mixmend.factors.sweeps import Cells, Prior, solve_side
+from mixmend.factors.steps import State, folded_rows, ridge_precision
+from mixmend.factors.sweeps import Prior, solve_side
 from mixmend.mixtures.options import warn_of_empty
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
@@ -267,26 +267,11 @@ class MatrixFactorization(
         """Solve for the rows given the columns, exactly as the fit does."""
         options, state = self._options, self._state
         means = row_means(obs, options, self.mean_)
-        offsets = np.full(obs.shape[0], self.mean_) if means is None else means
-        variational = options.inference == "variational"
-        scales = np.ones(obs.shape[0])
-        if variational:
-            precision = state.noise / state.row_variances
-        else:
-            precision = ridge_precision(Problem(obs, options, self.mean_, means))
-            if options.weighting == "counts":
-                scales = np.maximum(obs.row_counts, 1).astype(np.float64)
-        found = solve_side(
-            Cells(obs.by_row, offsets),
-            state.columns,
-            Prior(precision, scales),
-            options.effects,
-            covariances=variational,
+        problem = Problem(obs, options, self.mean_, means)
+        rows = folded_rows(problem, state)
+        return FoldedFactors(
+            problem.offsets, rows, state.columns, options.effects, self.noise_variance_
         )
-        rows = found.side
-        if rows.covariances is not None:
-            rows = rows._replace(covariances=rows.covariances * state.noise)
-        return FoldedFactors(offsets, rows, state.columns, options.effects, self.noise_variance_)
 
     def transform(self, X: Any) -> Array:
         """Factors of rows given what they observe, without refitting, shape (n, r)."""

@@ -10,7 +10,7 @@ import numpy as np
 from mixmend.factors.folded import entry_means
 from mixmend.factors.problem import Problem
 from mixmend.factors.starts import begin
-from mixmend.factors.steps import State, ridge_step, settled, variational_step
+from mixmend.factors.steps import State, folded_rows, ridge_step, variational_step
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
@@ -48,13 +48,12 @@ def fit_factors(
     validation: ObservedMatrix | None,
     rng: np.random.Generator,
     *,
-    start: State | None = None,
     verbose: bool = False,
 ) -> FactorFit:
     """Alternate from a start, evaluate every ``eval_every`` steps, stop when it no longer helps."""
     options = problem.options
     step = ridge_step if options.inference == "ridge" else variational_step
-    state = begin(problem, rng) if start is None else start
+    state = begin(problem, rng)
     best, best_error, best_iteration, worse = state, np.inf, 0, 0
     history: list[Evaluation] = []
     converged = interrupted = False
@@ -87,8 +86,8 @@ def fit_factors(
             if best_iteration == 0:
                 raise  # nothing is worth keeping yet
             interrupted = True
-    if options.inference == "variational":
-        best = settled(problem, best)
+    if options.inference == "variational":  # noise and priors have moved since the last sweep
+        best = best._replace(rows=folded_rows(problem, best))
     return FactorFit(best, history, best_iteration, iteration, converged, interrupted)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixmend import checks
 from mixmend.errors import DataError, MixmendError
 from mixmend.factors.sweeps import Cells
+from mixmend.mixtures.starts import grand_mean
 from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
@@ -164,14 +165,6 @@ def pose(obs: ObservedMatrix, options: Options) -> Problem:
         )
     mean = 0.0 if options.center == "none" else grand_mean(obs)
     return Problem(obs, options, mean, row_means(obs, options, mean))
-
-
-def grand_mean(obs: ObservedMatrix) -> float:
-    """Mean of the observed cells, rows counted by their weights."""
-    values = obs.by_row.values.astype(np.float64, copy=False)
-    if obs.row_weights is None:
-        return float(values.mean())
-    return float(np.average(values, weights=np.repeat(obs.row_weights, obs.row_counts)))
 
 
 def row_means(obs: ObservedMatrix, options: Options, mean: float) -> Array | None:

@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from mixmend.checks import require_arrays
-from mixmend.errors import ModelFileError
 from mixmend.factors.problem import checked
 from mixmend.factors.steps import State
 from mixmend.factors.sweeps import Side, triangle
-from mixmend.mixtures.saving import parameters_from_header, parameters_to_header
+from mixmend.mixtures.saving import labels_of, parameters_from_header, parameters_to_header
 
 M = TypeVar("M")
 Arrays = dict[str, NDArray[Any]]
@@ -59,11 +58,7 @@ def from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M:
     if options.inference == "variational":
         require_arrays(arrays, {"column_covariances": (d, triangle(q))})
         covariances = arrays["column_covariances"]
-    labels = arrays.get("column_labels")
-    if labels is not None and labels.shape != (d,):
-        raise ModelFileError(
-            f"The model file labels {labels.shape} columns, not {d}. Save the model again."
-        )
+    labels = labels_of(arrays, d)
     state = State(
         Side(arrays["rows"]),
         Side(arrays["columns"], covariances),

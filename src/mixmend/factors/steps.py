@@ -65,7 +65,7 @@ def ridge_step(problem: Problem, state: State) -> State:
     columns = solve_side(
         problem.by_column, state.rows, Prior(precision, column_scales), effects
     ).side
-    found = solve_side(problem.by_row, columns, Prior(precision, row_scales), effects)
+    found = _ridge_rows(problem, columns)
     weights = problem.row_weights
     squares = float(weights @ found.squares)
     penalty = float((weights * row_scales) @ found.side.values**2 @ precision)
@@ -108,18 +108,21 @@ def variational_step(problem: Problem, state: State) -> State:
     return State(rows.side, columns.side, noise, row_variances, column_variances, -bound, squares)
 
 
-def settled(problem: Problem, state: State) -> State:
-    """The state with the rows' posterior under the noise and the priors that it ended with.
-
-    It is then what folding the same rows in gives.
-    """
-    rows = _posterior(_rows_given(problem, state.columns, state), state.noise)
-    return state._replace(rows=rows.side)
+def folded_rows(problem: Problem, state: State) -> Side:
+    """The rows of a problem given a state's columns, noise and priors: new rows or old ones."""
+    if problem.options.inference == "ridge":
+        return _ridge_rows(problem, state.columns).side
+    return _posterior(_rows_given(problem, state.columns, state), state.noise).side
 
 
 def diagonal_of(covariances: Array, q: int) -> Array:
     """Diagonals (n, q) of packed upper triangles."""
     return covariances[:, np.cumsum([0, *range(q, 1, -1)])]
+
+
+def _ridge_rows(problem: Problem, columns: Side) -> HalfStep:
+    prior = Prior(ridge_precision(problem), problem.row_scales())
+    return solve_side(problem.by_row, columns, prior, problem.options.effects)
 
 
 def _rows_given(problem: Problem, columns: Side, state: State) -> HalfStep:

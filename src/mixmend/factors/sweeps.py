@@ -157,7 +157,7 @@ def solve_side(
         np.zeros((n, triangle(q))) if covariances else no_lines,
         np.zeros(n, np.int8),
     )
-    kernels_offsets = none if cells.offsets is None else cells.offsets
+    offsets = none if cells.offsets is None else cells.offsets
     design = kernels.Design(
         table,
         none if cells.other_weights is None else cells.other_weights,
@@ -165,7 +165,7 @@ def solve_side(
         none if cells.other_offsets is None else cells.other_offsets,
     )
     means = np.zeros((0, q)) if prior.means is None else np.ascontiguousarray(prior.means)
-    ridge = kernels.Ridge(prior.precision, prior.scales, means, kernels_offsets)
+    ridge = kernels.Ridge(prior.precision, prior.scales, means, offsets)
     shape = kernels.Shape(q, q - 1 if effects else q, q + 1 if effects else q, int(effects))
     rows, lanes = _tokens(q + 1 + effects)
     with threads_for(len(cells.view.indices) * q * q + n * q**3):

@@ -14,9 +14,33 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, multigammaln
 
 from mixmend.mixtures.spherical_e_step import Array
+
+
+class HeldOpen:
+    """What variational densities of every covariance type have in common.
+
+    Their parameters have Dirichlet concentrations, and give those of some components.
+    """
+
+    __slots__ = ()
+
+    weight_concentration: float
+
+    def collapsed(self, parameters: Any) -> bool:
+        """Never: a proper prior holds every component open."""
+        return False
+
+    def counts(self, parameters: Any) -> Array:
+        """Expected rows of each component, (K,)."""
+        return np.asarray(parameters.weight_concentration - self.weight_concentration)
+
+    def without(self, parameters: Any, left_out: NDArray[np.intp]) -> Any:
+        """The posterior with some components left out."""
+        return parameters.taken(np.delete(np.arange(len(parameters.means)), left_out))
 
 
 def expected_log_weights(concentration: Array) -> Array:

@@ -95,7 +95,7 @@ def mixture_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> 
     n_components, d = int(header["n_components"]), int(header["n_features"])
     require_arrays(arrays, {"weights": (n_components,)}, positive=True)
     require_arrays(arrays, {"means": (n_components, d)})
-    labels = _labels(arrays, d)
+    labels = labels_of(arrays, d)
     options = checked(model)
     family = family_of(options.covariance_type, options.inference)
     parameters = family.from_arrays(arrays["weights"], arrays["means"], arrays)
@@ -158,7 +158,7 @@ def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M
     require_arrays(arrays, {"centers": (n_clusters, d)})
     shapes = {"weights": (n_clusters,), "variances": (n_clusters,)}
     require_arrays(arrays, shapes, positive=True)
-    labels = _labels(arrays, d)
+    labels = labels_of(arrays, d)
     model.cluster_centers_ = arrays["centers"]
     model._block_parameters = Parameters(
         arrays["weights"], np.asfortranarray(arrays["centers"]), arrays["variances"]
@@ -172,7 +172,8 @@ def kmeans_from_saved(cls: type[M], header: dict[str, Any], arrays: Arrays) -> M
     return model  # type: ignore[no-any-return]
 
 
-def _labels(arrays: Arrays, d: int) -> NDArray[Any] | None:
+def labels_of(arrays: Arrays, d: int) -> NDArray[Any] | None:
+    """Column labels of a model file, of which there must be d; None where it has none."""
     labels = arrays.get("column_labels")
     if labels is not None and labels.shape != (d,):
         raise ModelFileError(

@@ -148,17 +148,16 @@ class TiedDensity:
         means, move = moved_means(statistics, parameters.means, prior)
         if self.fixed is not None:
             means[self.fixed], move[self.fixed] = parameters.means[self.fixed], 0.0
-        cross = move.T @ statistics.first
-        scatter = statistics.second - cross - cross.T + (move.T * statistics.rows) @ move
+        sums = scatter(statistics, move)
         count = float(statistics.rows.sum())
         if prior is not None:
             n_components, d = means.shape
             gaps = means - prior.centre
-            scatter += prior.scale + prior.strength * gaps.T @ gaps
+            sums += prior.scale + prior.strength * gaps.T @ gaps
             count += prior.degrees + d + 1.0 + n_components * (prior.strength > 0)
         covariance = parameters.covariance
         if count > 0:
-            covariance = floored(scatter / count, np.diag(self.floors))
+            covariance = floored(sums / count, np.diag(self.floors))
         return Parameters(new_weights(statistics.rows, prior), means, covariance)
 
     def recentred(self, statistics: Statistics, old: Parameters, new: Parameters) -> Statistics:
@@ -194,6 +193,12 @@ class TiedDensity:
         weights = np.exp(weights)
         covariance = floored(unpacked(rest, d), np.diag(self.floors))
         return Parameters(weights / weights.sum(), means.reshape(n_components, d), covariance)
+
+
+def scatter(statistics: Statistics, move: Array) -> Array:
+    """Expected sum of squares around means that are ``move`` (K, d) from the old, (d, d)."""
+    cross = move.T @ statistics.first
+    return np.asarray(statistics.second - cross - cross.T + (move.T * statistics.rows) @ move)
 
 
 def log_prior(parameters: Parameters, prior: PriorScales | None) -> float:

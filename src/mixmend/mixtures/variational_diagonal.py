@@ -83,7 +83,7 @@ class Parameters(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class VariationalDiagonal:
+class VariationalDiagonal(conjugate.HeldOpen):
     """Prior of a variational diagonal mixture, and the steps under it.
 
     Parameters
@@ -159,10 +159,6 @@ class VariationalDiagonal:
         total = statistics.log_likelihood - of_weights
         return float(total - (of_variances + of_means).sum())
 
-    def collapsed(self, parameters: Parameters) -> bool:
-        """Never: a proper prior holds every component open."""
-        return False
-
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the bound where values have relative ``precision``."""
         return self.point.rounding(statistics, parameters.expected(), precision)
@@ -193,14 +189,6 @@ class VariationalDiagonal:
             degrees,
             start.variances * degrees,
         )
-
-    def counts(self, parameters: Parameters) -> Array:
-        """Expected rows of each component, (K,)."""
-        return np.asarray(parameters.weight_concentration - self.weight_concentration)
-
-    def without(self, parameters: Parameters, left_out: NDArray[np.intp]) -> Parameters:
-        """The posterior with some components left out."""
-        return parameters.taken(np.delete(np.arange(len(parameters.means)), left_out))
 
     def merged(self, parameters: Parameters, j: int, k: int) -> Parameters:
         """The posterior if the rows of components j and k had come from one, now the last."""

@@ -93,7 +93,7 @@ def tilted(log_weights: Array) -> tuple[Array, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class VariationalFull:
+class VariationalFull(conjugate.HeldOpen):
     """Prior of a variational mixture with full covariances, and the steps under it.
 
     Parameters
@@ -153,10 +153,6 @@ class VariationalFull:
         of_components = float(divergences(parameters, self.prior).sum())
         return statistics.log_likelihood - of_weights - of_components
 
-    def collapsed(self, parameters: Parameters) -> bool:
-        """Never: a proper prior holds every component open."""
-        return False
-
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the bound where values have relative ``precision``."""
         return self.point.rounding(statistics, self._expected(parameters)[0], precision)
@@ -199,14 +195,6 @@ class VariationalFull:
             degrees,
             start.covariances * degrees[:, None, None],
         )
-
-    def counts(self, parameters: Parameters) -> Array:
-        """Expected rows of each component, (K,)."""
-        return np.asarray(parameters.weight_concentration - self.prior.weight_concentration)
-
-    def without(self, parameters: Parameters, left_out: NDArray[np.intp]) -> Parameters:
-        """The posterior with some components left out."""
-        return parameters.taken(np.delete(np.arange(len(parameters.means)), left_out))
 
     def merged(self, parameters: Parameters, j: int, k: int) -> Parameters:
         """The posterior if the rows of components j and k had come from one, now the last."""

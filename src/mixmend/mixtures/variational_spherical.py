@@ -105,7 +105,7 @@ class Parameters(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class VariationalSpherical:
+class VariationalSpherical(conjugate.HeldOpen):
     """Prior of a variational spherical mixture, and the steps under it.
 
     Parameters
@@ -174,10 +174,6 @@ class VariationalSpherical:
         of_components = float((of_variances + of_means).sum())
         return statistics.log_likelihood - of_weights - of_components
 
-    def collapsed(self, parameters: Parameters) -> bool:
-        """Never: a proper prior holds every component open."""
-        return False
-
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the bound where values have relative ``precision``."""
         return self.point.rounding(statistics, parameters.expected(), precision)
@@ -222,14 +218,6 @@ class VariationalSpherical:
             start.prior_variance,
             start.offset_variance,
         )
-
-    def counts(self, parameters: Parameters) -> Array:
-        """Expected rows of each component, (K,)."""
-        return np.asarray(parameters.weight_concentration - self.weight_concentration)
-
-    def without(self, parameters: Parameters, left_out: NDArray[np.intp]) -> Parameters:
-        """The posterior with some components left out."""
-        return parameters.taken(np.delete(np.arange(len(parameters.means)), left_out))
 
     def merged(self, parameters: Parameters, j: int, k: int) -> Parameters:
         """The posterior if the rows of components j and k had come from one, now the last."""

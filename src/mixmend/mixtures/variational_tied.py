@@ -76,7 +76,7 @@ class Parameters(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class VariationalTied:
+class VariationalTied(conjugate.HeldOpen):
     """Prior of a variational mixture with tied covariances, and the steps under it.
 
     Parameters
@@ -119,14 +119,12 @@ class VariationalTied:
         prior, rows = self.prior, statistics.rows
         means, move = moved_means(statistics, parameters.means, prior)
         gaps = means - prior.centre
-        cross = move.T @ statistics.first
-        scatter = statistics.second - cross - cross.T + (move.T * rows) @ move
         return Parameters(
             prior.weight_concentration + rows,
             means,
             prior.strength + rows,
             prior.degrees + float(rows.sum()),
-            prior.scale + scatter + prior.strength * gaps.T @ gaps,
+            prior.scale + tied.scatter(statistics, move) + prior.strength * gaps.T @ gaps,
         )
 
     def objective(self, statistics: Statistics, parameters: Parameters) -> float:
@@ -145,10 +143,6 @@ class VariationalTied:
         squares = np.square((parameters.means - prior.centre) @ w.T).sum(axis=1)
         of_means = conjugate.mean_divergence(parameters.mean_precision, prior.strength, squares, d)
         return float(total - of_means.sum())
-
-    def collapsed(self, parameters: Parameters) -> bool:
-        """Never: a proper prior holds every component open."""
-        return False
 
     def rounding(self, statistics: Statistics, parameters: Parameters, precision: float) -> float:
         """How far rounding may move the bound where values have relative ``precision``."""
@@ -192,14 +186,6 @@ class VariationalTied:
             degrees,
             start.covariance * degrees,
         )
-
-    def counts(self, parameters: Parameters) -> Array:
-        """Expected rows of each component, (K,)."""
-        return np.asarray(parameters.weight_concentration - self.prior.weight_concentration)
-
-    def without(self, parameters: Parameters, left_out: NDArray[np.intp]) -> Parameters:
-        """The posterior with some components left out."""
-        return parameters.taken(np.delete(np.arange(len(parameters.means)), left_out))
 
     def merged(self, parameters: Parameters, j: int, k: int) -> Parameters:
         """The posterior if the rows of components j and k had come from one, now the last."""
