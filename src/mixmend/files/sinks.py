@@ -32,6 +32,7 @@ _FORMATS = {
 }
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _WAITING = 2  # frames made ahead of the writer: enough to work side by side, no memory to speak of
+_SLICE = 125_000  # rows handed over at once: polars takes a fixed number of frames ahead of the disk
 _GZIP_LEVEL = 4  # a third of the time of the default 6 for a few per cent more bytes
 
 
@@ -165,6 +166,9 @@ def _streamed(schema: dict[str, Any], pour: Callable[[pl.LazyFrame], None]) -> I
 
     This way round, and not with a generator that polars calls, the caller's computation
     stays in the caller's thread: Ctrl-C reaches it there, and the two overlap.
+
+    Frames are handed over in slices. Polars lets its source run a dozen *frames* ahead of a
+    slow disk, whatever they hold, so that their size is what bounds the memory.
     """
     from polars.io.plugins import register_io_source
 
@@ -193,10 +197,14 @@ def _streamed(schema: dict[str, Any], pour: Callable[[pl.LazyFrame], None]) -> I
         if failures:
             raise failures[0]
 
+    def put_slices(frame: pl.DataFrame) -> None:
+        for part in frame.iter_slices(_SLICE):
+            put(part)
+
     writer = threading.Thread(target=work, name="mixmend-writer", daemon=True)
     writer.start()
     try:
-        yield put
+        yield put_slices
         put(None)
     except BaseException as error:
         with contextlib.suppress(BaseException):
