@@ -32,7 +32,9 @@ _FORMATS = {
 }
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _WAITING = 2  # frames made ahead of the writer: enough to work side by side, no memory to speak of
-_SLICE = 125_000  # rows handed over at once: polars takes a fixed number of frames ahead of the disk
+_SLICE = (
+    125_000  # rows handed over at once: polars takes a fixed number of frames ahead of the disk
+)
 _GZIP_LEVEL = 4  # a third of the time of the default 6 for a few per cent more bytes
 
 

@@ -56,11 +56,11 @@ def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
     array([[1. , 2.5],
            [nan, 0. ]])
     """
-    table = _eager(frame)
+    table = eager(frame)
     names = list(table.columns)
     require_cells(len(table), len(names))
-    row_labels = _unless_counting(_pandas_index(table.to_native()))
-    column_labels = _unless_counting(label_array(names))
+    row_labels = unless_counting(pandas_index(table.to_native()))
+    column_labels = unless_counting(label_array(names))
     columns = [_numbers(table.get_column(name), name) for name in names]
     typed = any(dtype.is_numeric() for dtype in table.schema.values())
     narrow = typed and all(column.dtype in (np.float32, np.float16) for column in columns)
@@ -80,7 +80,8 @@ def from_frame(frame: Any, *, missing: float | None = None) -> ObservedMatrix:
     )
 
 
-def _eager(frame: Any) -> Any:
+def eager(frame: Any) -> Any:
+    """A data frame of any library, wrapped by narwhals and collected."""
     import narwhals as nw
 
     table = _wrapped(frame)
@@ -135,14 +136,15 @@ def _numbers(series: Any, name: Any) -> NDArray[Any]:
     return np.asarray(array, np.float64) if array.dtype.kind != "f" else array
 
 
-def _pandas_index(native: Any) -> Labels | None:
+def pandas_index(native: Any) -> Labels | None:
+    """The index of a pandas frame; None for other frames."""
     index = getattr(native, "index", None)
     if index is None or not hasattr(native, "iloc"):
         return None
     return label_array(list(index) if getattr(index, "nlevels", 1) > 1 else np.asarray(index))
 
 
-def _unless_counting(labels: Labels | None) -> Labels | None:
+def unless_counting(labels: Labels | None) -> Labels | None:
     """No labels where they are 0, 1, 2, …: that is what a table without labels has."""
     if labels is None or (
         labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(len(labels)))

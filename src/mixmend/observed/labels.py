@@ -44,7 +44,7 @@ def positions(labels: ArrayLike, wanted: ArrayLike, what: str = "row") -> NDArra
     >>> positions([10, 42, 7], ["42", 7])
     array([1, 2])
     """
-    found = _look_up(labels, wanted, what)
+    found = look_up(labels, wanted, what)
     unknown = np.flatnonzero(found < 0)
     if len(unknown):
         names = _as_list(wanted)
@@ -98,7 +98,7 @@ def align_columns(
             )
         return obs
     mine = obs.column_labels
-    places = _look_up(model, mine, "column")
+    places = look_up(model, mine, "column")
     strange = np.flatnonzero(places < 0)
     if len(strange) and unknown == "error":
         message = _unknown(model, [mine[k] for k in strange], "column")
@@ -137,17 +137,17 @@ def _scatter_columns(
     )
 
 
-def _look_up(labels: ArrayLike, wanted: ArrayLike, what: str) -> NDArray[np.int64]:
-    """Position of each wanted label; -1 where unknown."""
+def look_up(labels: ArrayLike, wanted: ArrayLike, what: str) -> NDArray[np.int64]:
+    """Position of each wanted label, as `positions` finds it; -1 where unknown."""
     known = label_array(labels)
     exact = _table(list(known), what)
     names = _as_list(wanted)
     found = np.array([exact.get(name, -1) for name in names], np.int64)
     missed = np.flatnonzero(found < 0)
     if len(missed):
-        by_text = _table([_text(label) for label in known], what, ambiguous=True)
+        by_text = _table([label_text(label) for label in known], what, ambiguous=True)
         for k in missed:
-            text = _text(names[k])
+            text = label_text(names[k])
             at = by_text.get(text, -1)
             if at == -2:
                 raise DataError(f"{what} label {text!r} fits more than one label: give its type.")
@@ -169,7 +169,8 @@ def _table(labels: list[Any], what: str, ambiguous: bool = False) -> dict[Any, i
     return table
 
 
-def _text(label: Any) -> str:
+def label_text(label: Any) -> str:
+    """A label as text, by which labels of other types are found."""
     whole = isinstance(label, float) and label.is_integer()  # identifiers that met a NaN once
     return str(int(label)) if whole else str(label)
 
