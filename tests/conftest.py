@@ -15,6 +15,16 @@ settings.register_profile(
 )
 settings.load_profile("mixmend")
 
+_MOST_WORKERS = 4  # each holds its own compiled kernels and, at times, a gigabyte
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes ``-n auto`` starts: one a core that this process may use, but few."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, _MOST_WORKERS)
+
+
 SHARED = Path(
     os.environ.get("MIXMEND_SHARED", Path(__file__).resolve().parents[1].parent / "shared")
 )

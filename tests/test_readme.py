@@ -23,7 +23,7 @@ def test_the_first_two_shell_blocks_are_one_command_each_to_run_and_to_test():
     assert run.startswith("python3 -m venv .venv && .venv/bin/pip install .")
     assert run.endswith(".venv/bin/mixmend demo\n")
     assert "-c constraints-dev.txt" in test
-    assert test.endswith(".venv/bin/python -m pytest\n")
+    assert test.endswith(".venv/bin/python -m pytest -n auto\n")
     assert README.index(run) < README.index("## ")  # before anything else
 
 
