@@ -70,6 +70,25 @@ def test_the_table_for_people(mixmend, ratings_file):
     assert done.err == ""
 
 
+def test_cold_starts_are_shown_on_request(mixmend, ratings_file):
+    arguments = ["evaluate", ratings_file, "--models", "column-mean,biases", "--folds", 2]
+    usual, more = mixmend(*arguments).out, mixmend(*arguments, "--cold-start").out
+    assert "entries of the row" not in usual
+    above, rows, columns = more.split("\n\n")
+    assert above.splitlines()[1].split() == usual.splitlines()[1].split()
+    heading = ["held-out", "entries", "column-mean", "biases"]
+    assert rows.splitlines()[0].split() == ["entries", "of", "the", "row", *heading]
+    assert columns.splitlines()[0].split() == ["entries", "of", "the", "column", *heading]
+    report = mixmend(*arguments, "--json").json["models"][1]
+    for text, axis in ((rows, "row"), (columns, "column")):
+        groups = [group for group in report[f"by_{axis}_count"] if group["n"]]
+        shown = [line.split() for line in text.splitlines()[1:] if len(line.split()) > 3]
+        shown = [line for line in shown if line[-1] != "–"]
+        assert [float(line[-1]) for line in shown] == [
+            pytest.approx(group["rmse"], abs=6e-5) for group in groups
+        ]
+
+
 def test_the_seed_makes_the_folds(mixmend, ratings_file):
     def rmse(seed):
         arguments = ["evaluate", ratings_file, "--models", "biases", "--json"]

@@ -18,8 +18,10 @@ from mixmend.evaluation import (
     FoldResult,
     GlobalMean,
     RowColumnBiases,
+    errors_by_count,
     evaluate_models,
     metrics,
+    ranking,
 )
 from mixmend.evaluation.table import SplitFacts
 from mixmend.observed.matrix import ObservedMatrix
@@ -107,6 +109,58 @@ def test_estimators_are_cloned_and_factories_called(splits):
     assert len(made) == 2
     assert [m.n_features_in_ for m in made] == [80, 80]
     assert table.summary("one step")["rmse"] != table.summary("factory")["rmse"]
+
+
+def test_order_and_cold_start_are_measured_on_every_fold(splits):
+    table = evaluate_models({"mean": GlobalMean(), "biases": RowColumnBiases()}, splits)
+    everything = []
+    for (train, test), got in zip(splits, table.folds("biases"), strict=True):
+        rows, columns, truth = test.entries()
+        estimate = predictive.mean(RowColumnBiases().fit(train).predictive(train, rows, columns))
+        found = ranking(rows, truth, estimate, k=10)
+        assert (got.ndcg, got.recall) == (found.ndcg, found.recall)
+        expected = errors_by_count(train, test, estimate, "column")
+        assert repr(list(got.by_column_count)) == repr(expected)  # NaN equals NaN here
+        known = train.row_counts[rows]
+        everything.append(np.column_stack([known, truth - estimate]))
+    known, error = np.concatenate(everything).T
+    groups = table.by_count("biases", "row")
+    assert [(g.least, g.most) for g in groups] == [(0, 0), (1, 4), (5, 19), (20, 99), (100, None)]
+    mine = (known >= 5) & (known < 20)
+    assert groups[2].n == mine.sum() > 1000
+    assert groups[2].rmse == pytest.approx(np.sqrt(np.mean(error[mine] ** 2)))
+    assert groups[2].mae == pytest.approx(np.abs(error[mine]).mean())
+    assert groups[4].n == 0
+    assert np.isnan(groups[4].rmse)
+    ranks = table.summary("biases")["ndcg"]
+    assert ranks.mean == pytest.approx(np.mean([fold.ndcg for fold in table.folds("biases")]))
+    assert table.difference("biases", "mean", "recall").mean > 0
+    plain = json.loads(json.dumps(table.to_dict(), allow_nan=False))["models"][1]
+    assert plain["by_row_count"][2]["rmse"] == groups[2].rmse
+    assert plain["by_row_count"][4] == {
+        "least": 100,
+        "most": None,
+        "n": 0,
+        "rmse": None,
+        "mae": None,
+    }
+    assert plain["folds"][0]["ndcg"] == table.folds("biases")[0].ndcg
+    assert table.to_markdown().startswith(
+        "| model | RMSE | MAE | log-likelihood | 90 % coverage | NDCG@10 | recall@10 | fit s |"
+    )
+    lines = table.cold_start_markdown("row").splitlines()
+    assert lines[0] == "| entries of the row | held-out entries | mean | biases |"
+    worse = table.by_count("mean", "row")[2].rmse
+    assert lines[4] == f"| 5–19 | {groups[2].n} | {worse:.4f} | {groups[2].rmse:.4f} |"
+    assert lines[6] == "| 100 and more | 0 | – | – |"
+    with pytest.raises(MixmendError, match="axis must be 'row' or 'column'; got 'rows'"):
+        table.by_count("mean", "rows")
+
+
+def test_groups_begin_where_they_are_asked_to(splits):
+    table = evaluate_models({"mean": GlobalMean()}, splits[0], count_edges=(0, 12))
+    groups = table.by_count("mean", "column")
+    assert [(g.least, g.most) for g in groups] == [(0, 11), (12, None)]
 
 
 def test_progress_is_told_as_it_happens(splits):

@@ -38,7 +38,7 @@ MODELS = (*USUAL_MODELS, "kmeans", "als")
 _TABLE = "Tables"
 _ONLY_TABLES = ("mechanism", "rate", "repeats")
 _ONLY_RATINGS = (
-    *("ratings", "folds", "test", "column_name", "value_name", "timestamp_name"),
+    *("ratings", "folds", "test", "cold_start", "column_name", "value_name", "timestamp_name"),
     *("input_layout", "duplicates"),
 )
 
@@ -49,6 +49,8 @@ COLUMNS = (
     show.Column("mae", "MAE", ".4f"),
     show.Column("mean_log_likelihood", "log-likelihood", ".4f"),
     show.Column("coverage", "90 % coverage", ".1%"),
+    show.Column("ndcg", "NDCG@10", ".4f"),
+    show.Column("recall", "recall@10", ".4f"),
     show.Column("fit_seconds", "fit s", ".2f"),
     show.Column("predict_seconds", "predict s", ".2f"),
 )
@@ -81,6 +83,13 @@ def evaluate(
             metavar="FILE", help="Held-out entries in a file of their own, instead of folds."
         ),
     ] = None,
+    cold_start: Annotated[
+        bool,
+        typer.Option(
+            "--cold-start",
+            help="Show RMSE by how many training entries a row or column has, too.",
+        ),
+    ] = False,
     table: Annotated[
         Path | None,
         typer.Option(
@@ -158,6 +167,8 @@ def evaluate(
             return
         show.table(rows_of(results), COLUMNS, title=describe_in_words(obs))
         print(results.note())
+        for axis in ("row", "column") if cold_start else ():
+            _show_by_count(results, axis)
 
 
 def _given(context: typer.Context) -> dict[str, str]:
@@ -208,6 +219,26 @@ def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
     }
     options = replace(modelling, **changes[name])
     return lambda: ChosenModel(options)
+
+
+def _show_by_count(results: EvaluationTable, axis: str) -> None:
+    """Show a table of errors by how much was known of the rows (columns)."""
+    from mixmend.evaluation.table import span
+
+    by_model = {name: results.by_count(name, axis) for name in results.models}
+    groups = next(iter(by_model.values()))
+    rows = [
+        {"group": span(group), "n": group.n}
+        | {name: own[position].rmse for name, own in by_model.items() if group.n}
+        for position, group in enumerate(groups)
+    ]
+    columns = [
+        show.Column("group", f"entries of the {axis}"),
+        show.Column("n", "held-out entries"),
+        *(show.Column(name, name, ".4f") for name in by_model),
+    ]
+    print()
+    show.table(rows, columns, title="")
 
 
 def rows_of(table: EvaluationTable) -> list[dict[str, Any]]:

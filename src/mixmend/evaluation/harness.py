@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mixmend.completion import predictive
 from mixmend.errors import DataError, EmptyEntityWarning, MixmendError
 from mixmend.evaluation import metrics
+from mixmend.evaluation.ordering import COUNT_EDGES, errors_by_count, ranking
 from mixmend.evaluation.table import EvaluationTable, FoldResult, SplitFacts
 from mixmend.observed.compressed import Compressed, line_blocks
 from mixmend.observed.matrix import ObservedMatrix
@@ -34,6 +35,7 @@ def evaluate_models(
     *,
     level: float = 0.9,
     chunk_size: int = 1_000_000,
+    count_edges: Sequence[int] = COUNT_EDGES,
     progress: Callable[[FoldResult], None] | None = None,
 ) -> EvaluationTable:
     """Fit each model to each training part and compare it with what was held out.
@@ -52,6 +54,9 @@ def evaluate_models(
         Probability of the central intervals whose coverage is measured.
     chunk_size : int, default 1_000_000
         Most held-out entries whose distributions are held at once.
+    count_edges : sequence of int, default (0, 1, 5, 20, 100)
+        Errors are told apart by how many training entries a row (column) had, too: each
+        group goes from one of these numbers up to the next less one.
     progress : callable, optional
         Called with each FoldResult as soon as it is known.
 
@@ -59,7 +64,9 @@ def evaluate_models(
     -------
     EvaluationTable
         Root mean squared error, mean absolute error, mean log-likelihood of held-out
-        entries, interval coverage and times; per fold, and as mean ± standard error.
+        entries, interval coverage, order (NDCG and recall of the first 10 among each row's
+        held-out entries) and times; per fold, and as mean ± standard error. ``by_count``
+        gives the errors of rows and columns of which little or nothing was known.
 
     Raises
     ------
@@ -103,7 +110,7 @@ def evaluate_models(
                 try:
                     with warnings.catch_warnings():  # the table counts them itself
                         warnings.simplefilter("ignore", EmptyEntityWarning)
-                        result = _evaluated(name, model, fold, pair, level, chunk_size)
+                        result = _evaluated(name, model, fold, pair, level, chunk_size, count_edges)
                 except Exception as error:
                     error.add_note(f"while evaluating {name!r} on fold {fold}")
                     raise
@@ -117,7 +124,13 @@ def evaluate_models(
 
 
 def _evaluated(
-    name: str, model: Any, fold: int, pair: Split, level: float, chunk_size: int
+    name: str,
+    model: Any,
+    fold: int,
+    pair: Split,
+    level: float,
+    chunk_size: int,
+    count_edges: Sequence[int],
 ) -> FoldResult:
     train, test = pair
     estimator = fresh(name, model)
@@ -141,6 +154,11 @@ def _evaluated(
         share = len(truth[part]) / len(truth)
         log_likelihood += share * metrics.mean_log_likelihood(p, truth[part])
         coverage += share * metrics.interval_coverage(p, truth[part], level)
+    order = ranking(rows, truth, estimate)
+    by_row, by_column = (
+        tuple(errors_by_count(train, test, estimate, axis, count_edges))
+        for axis in ("row", "column")
+    )
     return FoldResult(
         model=name,
         fold=fold,
@@ -150,6 +168,10 @@ def _evaluated(
         coverage=coverage,
         fit_seconds=fit_seconds,
         predict_seconds=predict_seconds,
+        ndcg=order.ndcg,
+        recall=order.recall,
+        by_row_count=by_row,
+        by_column_count=by_column,
     )
 
 

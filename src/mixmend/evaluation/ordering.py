@@ -13,6 +13,12 @@ from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
 
+RANKED = 10
+"""Places of a list that count, unless said."""
+
+COUNT_EDGES = (0, 1, 5, 20, 100)
+"""Where groups of rows and columns by their number of training entries begin, unless said."""
+
 
 class Ranking(NamedTuple):
     """Measures of order, each a mean over rows.
@@ -39,7 +45,7 @@ def ranking(
     rows: ArrayLike,
     truth: ArrayLike,
     estimate: ArrayLike,
-    k: int = 10,
+    k: int = RANKED,
     threshold: float | None = None,
 ) -> Ranking:
     """Order each row's held-out entries by what was predicted, and see what stands first.
@@ -86,42 +92,40 @@ def ranking(
         raise MixmendError(f"k must be a whole number of at least 1; got {k!r}.")
     if len(value) == 0:
         raise DataError("there are no values to compare; hold out at least one entry.")
-    relevant = value > value.mean() if threshold is None else value >= threshold
+    relevant = (value > value.mean() if threshold is None else value >= threshold).astype(float)
     gains = value - value.min()
-    order = np.argsort(who, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(who[order]) != 0])
-    found, best, shares = [], [], []
-    for line in np.split(order, starts[1:]):
-        if len(line) < 2:
-            continue
-        weights, places = _discounts(guess[line], k)
-        found.append(float(gains[line] @ weights))
-        best.append(float(gains[line] @ _discounts(gains[line], k)[0]))
-        if relevant[line].any():
-            shares.append(float(places[relevant[line]].mean()))
-    ratios = [1.0 if top == 0 else own / top for own, top in zip(found, best, strict=True)]
+    line = np.unique(who, return_inverse=True)[1]
+    weights, places = _discounts(line, guess, k)
+    found = np.bincount(line, gains * weights)
+    best = np.bincount(line, gains * _discounts(line, gains, k)[0])
+    several = np.bincount(line) > 1
+    wanted = np.bincount(line, relevant)
+    ratios = np.divide(found, best, out=np.ones_like(found), where=best > 0)[several]
+    shares = np.divide(np.bincount(line, relevant * places), np.maximum(wanted, 1.0))
+    shares = shares[several & (wanted > 0)]
     return Ranking(
-        float(np.mean(ratios)) if ratios else float("nan"),
-        float(np.mean(shares)) if shares else float("nan"),
+        float(ratios.mean()) if len(ratios) else float("nan"),
+        float(shares.mean()) if len(shares) else float("nan"),
         len(ratios),
         len(shares),
     )
 
 
-def _discounts(scores: Array, k: int) -> tuple[Array, Array]:
-    """What the place of each entry counts, and how probably it is one of the first k.
+def _discounts(line: NDArray[np.intp], scores: Array, k: int) -> tuple[Array, Array]:
+    """What the place of each entry in its line counts, and how probably it is one of the first k.
 
-    Entries of equal score share what their places would count.
+    Entries of a line that have the same score share what their places would count.
     """
-    order = np.argsort(-scores, kind="stable")
-    place = np.arange(len(scores))
+    order = np.lexsort((-scores, line))
+    sizes = np.bincount(line)
+    place = np.arange(len(scores)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     counts = np.where(place < k, 1.0 / np.log2(place + 2.0), 0.0)
     first = (place < k).astype(np.float64)
-    ties = np.cumsum(np.r_[0, np.diff(scores[order]) != 0])
-    sizes = np.bincount(ties)
+    ties = np.cumsum((place == 0) | np.r_[True, np.diff(scores[order]) != 0]) - 1
+    shared = np.bincount(ties)
     out, chance = np.empty(len(scores)), np.empty(len(scores))
-    out[order] = (np.bincount(ties, counts) / sizes)[ties]
-    chance[order] = (np.bincount(ties, first) / sizes)[ties]
+    out[order] = (np.bincount(ties, counts) / shared)[ties]
+    chance[order] = (np.bincount(ties, first) / shared)[ties]
     return out, chance
 
 
@@ -150,7 +154,7 @@ def errors_by_count(
     test: ObservedMatrix,
     estimate: ArrayLike,
     axis: str = "row",
-    edges: Sequence[int] = (0, 1, 5, 20, 100),
+    edges: Sequence[int] = COUNT_EDGES,
 ) -> list[CountGroup]:
     """Errors by how much was known of an entry's row or column: the cold start, in numbers.
 
@@ -210,3 +214,27 @@ def errors_by_count(
             )
         )
     return groups
+
+
+def pooled(folds: Sequence[Sequence[CountGroup]]) -> list[CountGroup]:
+    """Errors over all the entries of several folds, group by group.
+
+    Parameters
+    ----------
+    folds : sequence of sequences of CountGroup
+        Of each fold, by the same edges.
+
+    Examples
+    --------
+    >>> pooled([[CountGroup(0, None, 1, 2.0, 2.0)], [CountGroup(0, None, 3, 1.0, 1.0)]])
+    [CountGroup(least=0, most=None, n=4, rmse=1.3228756555322954, mae=1.25)]
+    """
+    out = []
+    for groups in zip(*folds, strict=True):
+        filled = [group for group in groups if group.n]
+        n = sum(group.n for group in filled)
+        square = sum(group.n * group.rmse**2 for group in filled)
+        distance = sum(group.n * group.mae for group in filled)
+        rmse, mae = (np.sqrt(square / n), distance / n) if n else (np.nan, np.nan)
+        out.append(CountGroup(groups[0].least, groups[0].most, n, float(rmse), float(mae)))
+    return out

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixmend.errors import MixmendError
+from mixmend.evaluation.ordering import RANKED, CountGroup, pooled
 
 METRICS = {
     "rmse": "RMSE",
@@ -19,7 +20,10 @@ METRICS = {
     "fit_seconds": "fit s",
     "predict_seconds": "predict s",
 }
-"""Names of the measures and how they are headed in a table."""
+"""Names of the measures of every table and how they are headed in one."""
+
+ORDER_METRICS = {"ndcg": f"NDCG@{RANKED}", "recall": f"recall@{RANKED}"}
+"""The same for how well each row's held-out entries were put in order."""
 
 
 class FoldResult(NamedTuple):
@@ -39,6 +43,11 @@ class FoldResult(NamedTuple):
         Share of them inside their central intervals.
     fit_seconds, predict_seconds : float
         Wall-clock times; the first of a process may contain compilation.
+    ndcg, recall : float
+        How well each row's held-out entries are put in order by their expected values, as
+        `mixmend.evaluation.ranking` measures it at 10 places; NaN where not measured.
+    by_row_count, by_column_count : tuple of CountGroup
+        Errors by how many training entries the row (column) had; empty where not measured.
     """
 
     model: str
@@ -49,6 +58,10 @@ class FoldResult(NamedTuple):
     coverage: float
     fit_seconds: float
     predict_seconds: float
+    ndcg: float = math.nan
+    recall: float = math.nan
+    by_row_count: tuple[CountGroup, ...] = ()
+    by_column_count: tuple[CountGroup, ...] = ()
 
 
 class SplitFacts(NamedTuple):
@@ -119,6 +132,15 @@ class EvaluationTable:
         """Names of the models, in the order given."""
         return list(dict.fromkeys(result.model for result in self.results))
 
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Names of the measures that were taken, and how they are headed in a table."""
+        out = {**METRICS, "coverage": f"{100 * self.level:g} % coverage"}
+        if all(math.isnan(r.ndcg) and math.isnan(r.recall) for r in self.results):
+            return out
+        times = {name: out.pop(name) for name in ("fit_seconds", "predict_seconds")}
+        return out | ORDER_METRICS | times
+
     def folds(self, model: str) -> list[FoldResult]:
         """Return the results of one model, fold by fold."""
         found = [result for result in self.results if result.model == model]
@@ -131,7 +153,7 @@ class EvaluationTable:
     def summary(self, model: str) -> Mapping[str, Spread]:
         """Return mean and standard error over folds of each measure of a model."""
         folds = self.folds(model)
-        return {name: _spread([getattr(fold, name) for fold in folds]) for name in METRICS}
+        return {name: _spread([getattr(fold, name) for fold in folds]) for name in self.metrics}
 
     def difference(self, model: str, reference: str, metric: str = "rmse") -> Spread:
         """Return how much a measure of ``model`` exceeds that of ``reference``, fold by fold.
@@ -139,18 +161,39 @@ class EvaluationTable:
         The standard error of such paired differences is free of what makes one fold
         harder than another, so it tells small advantages from chance.
         """
-        if metric not in METRICS:
-            raise MixmendError(f"no measure is called {metric!r}; there are {', '.join(METRICS)}.")
+        if metric not in self.metrics:
+            raise MixmendError(
+                f"no measure is called {metric!r}; there are {', '.join(self.metrics)}."
+            )
         ours = {fold.fold: getattr(fold, metric) for fold in self.folds(model)}
         theirs = {fold.fold: getattr(fold, metric) for fold in self.folds(reference)}
         return _spread([ours[fold] - theirs[fold] for fold in ours if fold in theirs])
+
+    def by_count(self, model: str, axis: str = "row") -> list[CountGroup]:
+        """Return a model's errors by how much was known of an entry's row or column.
+
+        Parameters
+        ----------
+        model : str
+            Its name.
+        axis : {"row", "column"}, default "row"
+            Whose training entries are counted.
+
+        Returns
+        -------
+        list of CountGroup
+            Over the entries of all folds; empty where it was not measured.
+        """
+        if axis not in ("row", "column"):
+            raise MixmendError(f"axis must be 'row' or 'column'; got {axis!r}.")
+        return pooled([getattr(fold, f"by_{axis}_count") for fold in self.folds(model)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as dicts, lists, strings and numbers, ready for JSON.
 
         A number that JSON cannot hold (an infinite log-likelihood) becomes None.
         """
-        models = []
+        models: list[dict[str, Any]] = []
         for name in self.models:
             spreads = self.summary(name)
             models.append(
@@ -161,15 +204,17 @@ class EvaluationTable:
                         key: _plain(spread.standard_error) for key, spread in spreads.items()
                     },
                     "folds": [
-                        {
-                            key: _plain(value)
-                            for key, value in fold._asdict().items()
-                            if key != "model"
-                        }
+                        {key: _plain(getattr(fold, key)) for key in ("fold", *self.metrics)}
                         for fold in self.folds(name)
                     ],
                 }
             )
+            for axis in ("row", "column"):
+                if groups := self.by_count(name, axis):
+                    models[-1][f"by_{axis}_count"] = [
+                        {key: _plain(value) for key, value in group._asdict().items()}
+                        for group in groups
+                    ]
         return {
             "level": self.level,
             "splits": [split._asdict() for split in self.splits],
@@ -178,7 +223,7 @@ class EvaluationTable:
 
     def to_markdown(self) -> str:
         """Return a table with one line per model (mean ± standard error) and a note below."""
-        titles = {**METRICS, "coverage": f"{100 * self.level:g} % coverage"}
+        titles = self.metrics
         lines = [
             "| model | " + " | ".join(titles.values()) + " |",
             "|---" + "|--:" * len(titles) + "|",
@@ -188,6 +233,24 @@ class EvaluationTable:
             label = name.replace("|", "\\|")
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
         return "\n".join([*lines, "", self.note()])
+
+    def cold_start_markdown(self, axis: str = "row") -> str:
+        """Return RMSE by how many training entries a row (column) had: a line per group.
+
+        Parameters
+        ----------
+        axis : {"row", "column"}, default "row"
+            Whose training entries are counted.
+        """
+        lines = [
+            f"| entries of the {axis} | held-out entries | " + " | ".join(self.models) + " |",
+            "|---|--:" + "|--:" * len(self.models) + "|",
+        ]
+        for groups in zip(*(self.by_count(name, axis) for name in self.models), strict=True):
+            errors = ["–" if math.isnan(group.rmse) else f"{group.rmse:.4f}" for group in groups]
+            cells = [span(groups[0]), str(groups[0].n), *errors]
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
 
     def note(self) -> str:
         """Return a sentence or two on the folds and on what had nothing to learn from."""
@@ -204,6 +267,13 @@ class EvaluationTable:
                 "have in common."
             )
         return text
+
+
+def span(group: CountGroup) -> str:
+    """Say which counts a group has: ``0``, ``1–4`` or ``100 and more``."""
+    if group.most is None:
+        return f"{group.least} and more"
+    return str(group.least) if group.least == group.most else f"{group.least}–{group.most}"
 
 
 def _spread(values: list[float]) -> Spread:
