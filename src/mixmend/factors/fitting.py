@@ -10,7 +10,7 @@ import numpy as np
 from mixmend.factors.folded import entry_means
 from mixmend.factors.problem import Problem
 from mixmend.factors.starts import begin
-from mixmend.factors.steps import State, folded_rows, ridge_step, variational_step
+from mixmend.factors.steps import State, ridge_step, settled, variational_step
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
@@ -86,8 +86,9 @@ def fit_factors(
             if best_iteration == 0:
                 raise  # nothing is worth keeping yet
             interrupted = True
-    if options.inference == "variational":  # noise and priors have moved since the last sweep
-        best = best._replace(rows=folded_rows(problem, best))
+    # variational: noise and priors have moved since the last sweep
+    if options.inference == "variational" or options.descends:
+        best = settled(problem, best)
     return FactorFit(best, history, best_iteration, iteration, converged, interrupted)
 
 

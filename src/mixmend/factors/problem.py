@@ -20,6 +20,10 @@ CENTERS = ("none", "row", "biases")
 INITS = ("random", "svd")
 INFERENCES = ("ridge", "variational")
 WEIGHTINGS = ("constant", "counts")
+SOLVERS = ("auto", "cholesky", "cg")
+
+CONJUGATE_FROM = 64
+"""Factors from which ``solver="auto"`` takes conjugate gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Options:
     init: str
     inference: str
     weighting: str
+    solver: str
+    cg_steps: int
     max_iter: int
     tol: float
     patience: int
@@ -48,19 +54,35 @@ class Options:
         """Unknowns of a row or column."""
         return self.n_factors + self.effects
 
+    @property
+    def descends(self) -> bool:
+        """Whether half-steps take conjugate gradient steps instead of solving exactly."""
+        if self.inference != "ridge" or self.solver == "cholesky":
+            return False
+        return self.solver == "cg" or self.n_factors >= CONJUGATE_FROM
+
 
 def checked(estimator: Any) -> Options:
     """The options of an estimator, each of the right type and in its range."""
     regularization = _positive("regularization", estimator.regularization)
     own = estimator.bias_regularization
+    inference = checks.one_of("inference", estimator.inference, INFERENCES)
+    solver = checks.one_of("solver", estimator.solver, SOLVERS)
+    if solver == "cg" and inference == "variational":
+        raise MixmendError(
+            "solver='cg' finds no posterior covariances, which inference='variational' needs. "
+            "Take solver='auto', or inference='ridge'."
+        )
     return Options(
         checks.whole("n_factors", estimator.n_factors, 1),
         regularization,
         regularization if own is None else _positive("bias_regularization", own),
         checks.one_of("center", estimator.center, CENTERS),
         checks.one_of("init", estimator.init, INITS),
-        checks.one_of("inference", estimator.inference, INFERENCES),
+        inference,
         checks.one_of("weighting", estimator.weighting, WEIGHTINGS),
+        solver,
+        checks.whole("cg_steps", estimator.cg_steps, 1),
         checks.whole("max_iter", estimator.max_iter, 1),
         checks.number("tol", estimator.tol),
         checks.whole("patience", estimator.patience, 1),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.factors.problem import Problem
-from mixmend.factors.sweeps import HalfStep, Prior, Side, solve_side
+from mixmend.factors.sweeps import Cells, HalfStep, Prior, Side, descend_side, solve_side
 
 Array = NDArray[np.float64]
 
@@ -59,14 +59,38 @@ def ridge_precision(problem: Problem) -> Array:
 
 
 def ridge_step(problem: Problem, state: State) -> State:
-    """Columns, then rows, each the exact solution given the other."""
-    precision, effects = ridge_precision(problem), problem.options.effects
+    """Columns, then rows, each the solution given the other: exact, or nearer than before."""
+    columns = _ridge_columns(problem, state)
+    if not problem.options.descends:
+        return _ridge_state(problem, columns, _ridge_rows(problem, columns))
+    prior = Prior(ridge_precision(problem), problem.row_scales())
+    found = _descended(problem, problem.by_row, columns, prior, state.rows)
+    return _ridge_state(problem, columns, found)
+
+
+def settled(problem: Problem, state: State) -> State:
+    """The state with its rows solved exactly, as new rows are folded in."""
+    if problem.options.inference == "ridge":
+        return _ridge_state(problem, state.columns, _ridge_rows(problem, state.columns))
+    return state._replace(rows=folded_rows(problem, state))
+
+
+def _ridge_columns(problem: Problem, state: State) -> Side:
+    prior = Prior(ridge_precision(problem), problem.column_scales())
+    if problem.options.descends:
+        return _descended(problem, problem.by_column, state.rows, prior, state.columns).side
+    return solve_side(problem.by_column, state.rows, prior, problem.options.effects).side
+
+
+def _descended(problem: Problem, cells: Cells, other: Side, prior: Prior, own: Side) -> HalfStep:
+    """Some conjugate gradient steps from where the lines are."""
+    options = problem.options
+    return descend_side(cells, other, prior, options.effects, own.values, options.cg_steps)
+
+
+def _ridge_state(problem: Problem, columns: Side, found: HalfStep) -> State:
+    precision, weights = ridge_precision(problem), problem.row_weights
     row_scales, column_scales = problem.row_scales(), problem.column_scales()
-    columns = solve_side(
-        problem.by_column, state.rows, Prior(precision, column_scales), effects
-    ).side
-    found = _ridge_rows(problem, columns)
-    weights = problem.row_weights
     squares = float(weights @ found.squares)
     penalty = float((weights * row_scales) @ found.side.values**2 @ precision)
     penalty += float(column_scales @ columns.values**2 @ precision)

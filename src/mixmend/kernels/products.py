@@ -189,6 +189,21 @@ def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
     return vectors[0]
 
 
+@intrinsic
+def lane_totals(typingctx: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The sums of the lanes of four vectors, by a tree of pair sums."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        totals = _lane_sums(builder, [_halved(builder, vector, 4) for vector in args])
+        lanes = [ir.Constant(ir.IntType(32), k) for k in range(4)]
+        return context.make_tuple(
+            builder, signature.return_type, [builder.extract_element(totals, k) for k in lanes]
+        )
+
+    element = types.float64 if a.bits == 64 else types.float32
+    return types.UniTuple(element, 4)(a, b, c, d), codegen
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any, triangle: int) -> None:
     """``out[i, j] += sum_t a[t, i] b[t, j]`` by blocks; ``steps`` are a's for t and for i.

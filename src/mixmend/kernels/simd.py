@@ -57,6 +57,17 @@ def _splat(context: Any, builder: Any, scalar: Any, scalar_type: Any, vector: An
     return builder.shuffle_vector(single, undefined, mask)
 
 
+def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    vector = c.type
+    bits = 64 if isinstance(vector.element, ir.DoubleType) else 32
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [vector] * 3),
+        f"llvm.fma.v{vector.count}f{bits}",
+    )
+    return builder.call(function, [a, b, c])
+
+
 @intrinsic
 def load(typingctx: Any, array: Any, offset: Any, lanes: Any) -> Any:
     """``lanes`` consecutive elements of a flat array from ``offset`` on."""
@@ -134,16 +145,20 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` lane by lane, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = args[0].type
-        bits = 64 if isinstance(vector.element, ir.DoubleType) else 32
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(vector, [vector] * 3),
-            f"llvm.fma.v{vector.count}f{bits}",
-        )
-        return builder.call(function, args)
+        return _fused(builder, *args)
 
     return a(a, b, c), codegen
+
+
+@intrinsic
+def fma_scaled(typingctx: Any, scalar: Any, b: Any, c: Any) -> Any:
+    """``scalar * b + c`` lane by lane, rounded once."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        factor = _splat(context, builder, args[0], scalar, args[2].type)
+        return _fused(builder, factor, args[1], args[2])
+
+    return c(scalar, b, c), codegen
 
 
 @intrinsic
@@ -292,22 +307,16 @@ def exp_below(typingctx: Any, vector: Any, floor: Any) -> Any:
         def constant(value: float) -> Any:
             return ir.Constant(kind, [value] * count)
 
-        def fused(a: Any, b: Any, c: Any) -> Any:
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{count}f64"
-            )
-            return builder.call(function, [a, b, c])
-
         least = _splat(context, builder, args[1], floor, kind)
         negligible = builder.fcmp_ordered("<", x, least)
         x = builder.select(negligible, least, x)
-        shifted = fused(x, constant(_LOG2_E), constant(_ROUNDER))
+        shifted = _fused(builder, x, constant(_LOG2_E), constant(_ROUNDER))
         n = builder.fsub(shifted, constant(_ROUNDER))
-        r = fused(n, constant(-_LN2_HIGH), x)
-        r = fused(n, constant(-_LN2_LOW), r)
+        r = _fused(builder, n, constant(-_LN2_HIGH), x)
+        r = _fused(builder, n, constant(-_LN2_LOW), r)
         result = constant(1.0 / math.factorial(13))
         for power in range(12, -1, -1):
-            result = fused(result, r, constant(1.0 / math.factorial(power)))
+            result = _fused(builder, result, r, constant(1.0 / math.factorial(power)))
         exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [52] * count))
         raised = builder.bitcast(builder.add(builder.bitcast(result, bits), exponent), kind)
         return builder.select(negligible, constant(0.0), raised)
