@@ -11,7 +11,8 @@ from mixmend.errors import DataError, MixmendError
 from mixmend.factors import fitting, starts
 from mixmend.factors.problem import checked, pose
 from mixmend.factors.starts import begin, svd_factors
-from mixmend.factors.steps import diagonal_of, ridge_step, variational_step
+from mixmend.factors.steps import ridge_step, variational_step
+from mixmend.factors.sweeps import diagonal_of
 
 
 def ratings(seed=0, n=60, d=40, rank=3, share=0.5, noise=0.4):

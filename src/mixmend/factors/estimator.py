@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,11 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from mixmend import checks
-from mixmend.completion.completer import Completer
 from mixmend.errors import EmptyEntityWarning, MixmendError
 from mixmend.factors import saving
-from mixmend.factors.fitting import FactorFit, fit_factors, validation_error
-from mixmend.factors.folded import FoldedFactors
+from mixmend.factors.description import RowDescription, describe
+from mixmend.factors.fitting import FactorFit, fit_factors, noise_variance
+from mixmend.factors.folded import FoldedFactors, nearest
 from mixmend.factors.problem import (
     Options,
     Problem,
@@ -25,8 +26,8 @@ from mixmend.factors.problem import (
     pose,
     row_means,
 )
-from mixmend.factors.steps import State, folded_rows, ridge_precision
-from mixmend.factors.sweeps import Prior, solve_side
+from mixmend.factors.steps import State, folded_rows
+from mixmend.factors.verbs import FeaturedCompleter
 from mixmend.mixtures.options import warn_of_empty
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
@@ -36,7 +37,7 @@ Array = NDArray[np.float64]
 
 
 class MatrixFactorization(
-    Completer,
+    FeaturedCompleter,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -85,6 +86,17 @@ class MatrixFactorization(
         Conjugate gradient steps of each line in a half-step.
     bias_regularization : float, optional
         Lambda of the effects; by default the same. Ridge only.
+    implicit : bool or int, default False
+        Whether what a row observed, whatever the values, counts as features of the row (who
+        watches war films tells something about himself before he rates them), and who
+        observed a column as features of the column; a number says how many directions of
+        that to take (at most one fewer than rows and columns), True takes 30.
+    feature_regularization : float, default 10.0
+        With features: how many lines of mean square 1 the prior of a regression weight
+        counts for, gamma of ``lambda gamma |W|^2``. Ridge only.
+    missing_features : {"error", "unknown"}, default "error"
+        What rows and columns are that have no line among the features given: an error, or
+        lines of which nothing is known.
     random_state : int, Generator, RandomState or None, default None
         Makes starts reproducible.
     verbose : int, default 0
@@ -104,6 +116,11 @@ class MatrixFactorization(
         entries, or else that of the training residuals, degrees of freedom taken off.
     factor_variances_ : ndarray, shape (r,)
         Variance that each factor adds to a cell: the product of both sides' prior variances.
+    row_feature_weights_, column_feature_weights_ : ndarray, shape (F, r) and (G, r)
+        With features: what each adds to the expected factors; ``row_feature_names_`` and
+        ``column_feature_names_`` name them. Without: no lines.
+    row_feature_effects_, column_feature_effects_ : ndarray, shape (F,) and (G,)
+        What each adds to the expected effect; zeros without ``center="biases"``.
     history_ : list of dict
         ``iteration``, ``objective``, ``train_rmse`` and, with validation entries,
         ``validation_rmse`` at every evaluation. The objective never rises.
@@ -146,6 +163,15 @@ class MatrixFactorization(
     ... ).fit(X)
     >>> bool(abs(model.complete(X)[0, 0] - hidden) < 0.01)
     True
+
+    What is known of a row beside its cells predicts it where it has none:
+
+    >>> ages = rng.normal(size=(60, 1))
+    >>> Y = ages @ rng.normal(size=(1, 12))
+    >>> cell, Y[0, :] = Y[0, 3], np.nan
+    >>> model = mm.MatrixFactorization(1, center="none", inference="variational", random_state=0)
+    >>> bool(abs(model.fit(Y, row_features=ages).complete(Y)[0, 3] - cell) < 0.01)
+    True
     """
 
     _saved_kind = "matrix-factorization"
@@ -166,6 +192,9 @@ class MatrixFactorization(
         solver: Literal["auto", "cholesky", "cg"] = "auto",
         cg_steps: int = 3,
         bias_regularization: float | None = None,
+        implicit: bool | int = False,
+        feature_regularization: float = 10.0,
+        missing_features: Literal["error", "unknown"] = "error",
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -182,6 +211,9 @@ class MatrixFactorization(
         self.solver = solver
         self.cg_steps = cg_steps
         self.bias_regularization = bias_regularization
+        self.implicit = implicit
+        self.feature_regularization = feature_regularization
+        self.missing_features = missing_features
         self.random_state = random_state
         self.verbose = verbose
 
@@ -200,6 +232,8 @@ class MatrixFactorization(
         *,
         validation: Any = None,
         sample_weight: ArrayLike | None = None,
+        row_features: Any = None,
+        column_features: Any = None,
     ) -> Self:
         """Fit the factors to the observed cells of X.
 
@@ -214,6 +248,13 @@ class MatrixFactorization(
             which step's factors are kept.
         sample_weight : array-like, shape (n,), optional
             How often each row counts.
+        row_features, column_features : data frame, dict of columns or array, optional
+            What is known of each row (column) beside its cells: age, genres, year. A line
+            each, matched by labels where both sides have some, in any order and with further
+            lines left aside: those of a data frame are its pandas index, unless that merely
+            counts from 0, and otherwise its first column. By position otherwise.
+            `mixmend.factors.features.fit_encoder` says what becomes of numbers, texts
+            and lists.
         """
         options = checked(self)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
@@ -222,9 +263,21 @@ class MatrixFactorization(
             check_validation(held, obs)
         problem = pose(obs, options)
         rng = as_generator(self.random_state)
+        directions = min(options.implicit, min(obs.shape) - 1)
+        described = describe(
+            obs, row_features, column_features, options.missing_features, directions, rng
+        )
+        problem = replace(
+            problem,
+            row_features=described.row_design,
+            column_features=described.column_design,
+        )
         fit = fit_factors(problem, held, rng, verbose=bool(self.verbose))
         labels = obs.column_labels if obs.has_column_labels else None
-        self._adopt(options, fit.best, problem.mean, _noise(problem, fit.best, held), labels)
+        self._adopt(
+            options, fit.best, problem.mean, noise_variance(problem, fit.best, held), labels
+        )
+        self._adopt_features(described.rows, described.column_names)
         self.history_, self.n_iter_ = fit.history, fit.n_iter
         self.best_iteration_ = fit.best_iteration
         self.converged_, self.interrupted_ = fit.converged, fit.interrupted
@@ -254,6 +307,20 @@ class MatrixFactorization(
         self._n_features_out = rank
         checks.remember_names(self)
 
+    def _adopt_features(self, rows: RowDescription, column_names: tuple[str, ...]) -> None:
+        """Show regressions on features as fitted attributes."""
+        rank, effects = self._options.n_factors, self._options.effects
+        self._described = rows
+        self.row_feature_names_, self.column_feature_names_ = rows.names, column_names
+        for name, found in (
+            ("row", self._state.row_regression),
+            ("column", self._state.column_regression),
+        ):
+            weights = np.zeros((0, rank + 1)) if found is None else found.weights
+            own = weights[:, -1] if effects else np.zeros(len(weights))
+            setattr(self, f"{name}_feature_weights_", np.ascontiguousarray(weights[:, :rank]))
+            setattr(self, f"{name}_feature_effects_", np.ascontiguousarray(own))
+
     def _warn(self, fit: FactorFit, without_validation: bool) -> None:
         if fit.interrupted:
             warnings.warn(
@@ -275,19 +342,24 @@ class MatrixFactorization(
         check_is_fitted(self, "column_factors_")
         return self.n_features_in_, self.column_labels_
 
-    def _fold_in(self, obs: ObservedMatrix) -> FoldedFactors:
+    def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
+        return self._described.explicit(obs, row_features, self._options.missing_features)
+
+    def _fold_described(self, obs: ObservedMatrix, explicit: Array | None) -> FoldedFactors:
         """Solve for the rows given the columns, exactly as the fit does."""
         options, state = self._options, self._state
         means = row_means(obs, options, self.mean_)
-        problem = Problem(obs, options, self.mean_, means)
+        design = self._described.design(obs, explicit)
+        problem = Problem(obs, options, self.mean_, means, design)
         rows = folded_rows(problem, state)
         return FoldedFactors(
             problem.offsets, rows, state.columns, options.effects, self.noise_variance_
         )
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, *, row_features: Any = None) -> Array:
         """Factors of rows given what they observe, without refitting, shape (n, r)."""
-        folded = self._fold_in(self._new_rows(X))
+        obs = self._new_rows(X)
+        folded = self._fold_described(obs, self._explicit(obs, row_features))
         return np.ascontiguousarray(folded.rows.values[:, : self._options.n_factors])
 
     def similar(self, column: int, n_items: int = 10) -> tuple[NDArray[np.int64], Array]:
@@ -310,16 +382,8 @@ class MatrixFactorization(
         if not 0 <= column < d:
             raise MixmendError(f"column must lie between 0 and {d - 1}; got {column!r}.")
         count = checks.whole("n_items", n_items, 1)
-        # in units of what a typical row makes of them
-        factors = self.column_factors_ * np.sqrt(
-            self._state.row_variances[: self._options.n_factors]
-        )
-        lengths = np.linalg.norm(factors, axis=1)
-        scale = np.where(lengths > 0, lengths, 1.0)
-        cosines = (factors @ factors[column]) / (scale * scale[column])
-        order = np.argsort(-cosines, kind="stable")
-        order = order[order != column][:count]
-        return order, cosines[order]
+        rank = self._options.n_factors
+        return nearest(self.column_factors_, self._state.row_variances[:rank], column, count)
 
     # ------------------------------------------------------------------ files
 
@@ -330,32 +394,3 @@ class MatrixFactorization(
     @classmethod
     def _from_saved(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return saving.from_saved(cls, header, arrays)
-
-
-def _noise(problem: Problem, state: State, validation: ObservedMatrix | None) -> float:
-    """Variance of a cell around its prediction."""
-    if problem.options.inference == "variational":
-        return state.noise
-    if validation is not None:
-        return max(validation_error(problem, state, validation), 1e-300)
-    effects, precision = problem.options.effects, ridge_precision(problem)
-    taken = (
-        solve_side(
-            problem.by_row,
-            state.columns,
-            Prior(precision, problem.row_scales()),
-            effects,
-            freedom=True,
-        ).freedom
-        @ problem.row_weights
-    )
-    taken += solve_side(
-        problem.by_column,
-        state.rows,
-        Prior(precision, problem.column_scales()),
-        effects,
-        freedom=True,
-    ).freedom.sum()
-    count = problem.n_entries
-    # each side's degrees of freedom are counted given the other: together at most all but few
-    return max(state.squares / max(count - float(taken), 0.05 * count), 1e-300)

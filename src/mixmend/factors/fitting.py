@@ -10,7 +10,8 @@ import numpy as np
 from mixmend.factors.folded import entry_means
 from mixmend.factors.problem import Problem
 from mixmend.factors.starts import begin
-from mixmend.factors.steps import State, ridge_step, settled, variational_step
+from mixmend.factors.steps import State, ridge_precision, ridge_step, settled, variational_step
+from mixmend.factors.sweeps import Prior, solve_side
 from mixmend.observed.matrix import ObservedMatrix
 from mixmend.progress import track
 
@@ -86,8 +87,8 @@ def fit_factors(
             if best_iteration == 0:
                 raise  # nothing is worth keeping yet
             interrupted = True
-    # variational: noise and priors have moved since the last sweep
-    if options.inference == "variational" or options.descends:
+    # noise, priors and regressions have moved since the last sweep
+    if options.inference == "variational" or options.descends or problem.row_features is not None:
         best = settled(problem, best)
     return FactorFit(best, history, best_iteration, iteration, converged, interrupted)
 
@@ -109,3 +110,32 @@ def validation_error(problem: Problem, state: State, validation: ObservedMatrix)
         problem.offsets, state.rows, state.columns, problem.options.effects, rows, columns
     )
     return float(np.mean((values - guesses) ** 2))
+
+
+def noise_variance(problem: Problem, state: State, validation: ObservedMatrix | None) -> float:
+    """Variance of a cell around its prediction."""
+    if problem.options.inference == "variational":
+        return state.noise
+    if validation is not None:
+        return max(validation_error(problem, state, validation), 1e-300)
+    effects, precision = problem.options.effects, ridge_precision(problem)
+    taken = (
+        solve_side(
+            problem.by_row,
+            state.columns,
+            Prior(precision, problem.row_scales()),
+            effects,
+            freedom=True,
+        ).freedom
+        @ problem.row_weights
+    )
+    taken += solve_side(
+        problem.by_column,
+        state.rows,
+        Prior(precision, problem.column_scales()),
+        effects,
+        freedom=True,
+    ).freedom.sum()
+    count = problem.n_entries
+    # each side's degrees of freedom are counted given the other: together at most all but few
+    return max(state.squares / max(count - float(taken), 0.05 * count), 1e-300)

@@ -123,3 +123,20 @@ def entry_means(
     out = np.empty(len(at_rows))
     dot_entries(np.ascontiguousarray(left), np.ascontiguousarray(table), at_rows, at_columns, out)
     return out + offsets[at_rows]
+
+
+def nearest(
+    factors: Array, strengths: Array, line: int, count: int
+) -> tuple[NDArray[np.int64], Array]:
+    """The lines whose factors have the largest cosine with one's, and the cosines.
+
+    Factors are taken in units of what a typical line of the other side makes of them:
+    ``strengths`` (r,) are the variances of its factors.
+    """
+    scaled = factors * np.sqrt(strengths)
+    lengths = np.linalg.norm(scaled, axis=1)
+    scale = np.where(lengths > 0, lengths, 1.0)
+    cosines = (scaled @ scaled[line]) / (scale * scale[line])
+    order = np.argsort(-cosines, kind="stable")
+    order = order[order != line][:count]
+    return order, cosines[order]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixmend import checks
 from mixmend.errors import DataError, MixmendError
+from mixmend.factors.features import MISSING
 from mixmend.factors.sweeps import Cells
 from mixmend.mixtures.starts import grand_mean
 from mixmend.observed.matrix import ObservedMatrix
@@ -24,6 +25,9 @@ SOLVERS = ("auto", "cholesky", "cg")
 
 CONJUGATE_FROM = 64
 """Factors from which ``solver="auto"`` takes conjugate gradients."""
+
+DIRECTIONS = 30
+"""Directions of the observed places that ``implicit=True`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Options:
     tol: float
     patience: int
     eval_every: int
+    implicit: int
+    feature_regularization: float
+    missing_features: str
 
     @property
     def effects(self) -> bool:
@@ -87,7 +94,16 @@ def checked(estimator: Any) -> Options:
         checks.number("tol", estimator.tol),
         checks.whole("patience", estimator.patience, 1),
         checks.whole("eval_every", estimator.eval_every, 1),
+        _implicit(estimator.implicit),
+        _positive("feature_regularization", estimator.feature_regularization),
+        checks.one_of("missing_features", estimator.missing_features, MISSING),
     )
+
+
+def _implicit(value: Any) -> int:
+    if isinstance(value, bool | np.bool_):
+        return DIRECTIONS if value else 0
+    return checks.whole("implicit", value, 0)
 
 
 def _positive(name: str, value: Any) -> float:
@@ -113,12 +129,16 @@ class Problem:
         Mean of the entries (rows counted by their weights); 0 with ``center="none"``.
     row_means : ndarray, shape (n,), or None
         With ``center="row"``: what is taken off each row; the mean where a row has no entry.
+    row_features, column_features : ndarray, shape (n, F) and (d, G), or None
+        What the unknowns are drawn towards regressions on.
     """
 
     observed: ObservedMatrix
     options: Options
     mean: float
     row_means: Array | None
+    row_features: Array | None = None
+    column_features: Array | None = None
 
     @property
     def offsets(self) -> Array:

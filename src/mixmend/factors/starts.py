@@ -62,16 +62,25 @@ def svd_factors(problem: Problem, rng: np.random.Generator) -> tuple[Array, Arra
     view = obs.by_row
     values = view.values - np.repeat(problem.offsets, obs.row_counts)
     matrix = csr_array((values, view.indices, view.pointers), shape=obs.shape)
-    if obs.shape[0] * obs.shape[1] <= _DENSE_CELLS:
+    left, sizes, right = leading_vectors(matrix, rank, rng)
+    roots = np.sqrt(sizes)
+    return left * roots, right * roots
+
+
+def leading_vectors(
+    matrix: csr_array, rank: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Left singular vectors, values and right vectors: the r largest, r below min(n, d)."""
+    n, d = matrix.shape
+    if n * d <= _DENSE_CELLS:
         # ARPACK gives up on matrices of lower rank, which small ones may well be
         left, sizes, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
-    elif not values.any():
-        return np.zeros((obs.shape[0], rank)), np.zeros((obs.shape[1], rank))
+    elif not matrix.data.any():
+        return np.zeros((n, rank)), np.zeros(rank), np.zeros((d, rank))
     else:
-        left, sizes, right = svds(matrix, k=rank, v0=rng.normal(size=min(obs.shape)))
+        left, sizes, right = svds(matrix, k=rank, v0=rng.normal(size=min(n, d)))
     order = np.argsort(-sizes)[:rank]
-    roots = np.sqrt(sizes[order])
-    return left[:, order] * roots, right[order].T * roots
+    return left[:, order], sizes[order], right[order].T
 
 
 def _variance(problem: Problem) -> float:

@@ -104,6 +104,16 @@ def triangle(q: int) -> int:
     return q * (q + 1) // 2
 
 
+def diagonal_of(covariances: Array, q: int) -> Array:
+    """Diagonals (n, q) of packed upper triangles."""
+    return covariances[:, diagonal_places(q)]
+
+
+def diagonal_places(q: int) -> NDArray[np.int64]:
+    """Where the diagonal stands in a packed upper triangle."""
+    return np.cumsum([0, *range(q, 1, -1)])
+
+
 def design_table(side: Side, effects: bool) -> Array:
     """Design vectors of one side for the other, padded for the kernels, (n, W)."""
     n, q = side.values.shape

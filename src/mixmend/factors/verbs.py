@@ -1,0 +1,118 @@
+"""The verbs of models whose rows may come with features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixmend.completion.completer import Completer, FoldedRows
+from mixmend.completion.predictive import Predictive
+from mixmend.observed.matrix import ObservedMatrix
+
+if TYPE_CHECKING:
+    from mixmend.completion.topn import TopN
+    from mixmend.files.completed import CompletedRows
+
+Array = NDArray[np.float64]
+
+
+class FeaturedCompleter(Completer):
+    """Complete, predict and recommend, with features of the rows by keyword.
+
+    ``row_features`` is a table as ``fit`` takes it, for the rows of X. Without it, rows that
+    carry the labels of training rows, and those of the training matrix itself, have the
+    features that they had there.
+    """
+
+    @abstractmethod
+    def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
+        """Encoded features of rows, (n, F); None for a model fitted without."""
+
+    @abstractmethod
+    def _fold_described(self, obs: ObservedMatrix, explicit: Array | None) -> FoldedRows:
+        """Condition the model on rows' observed cells and their encoded features."""
+
+    def _fold_in(self, obs: ObservedMatrix) -> FoldedRows:
+        return self._fold_described(obs, self._explicit(obs, None))
+
+    def _given(self, X: Any, row_features: Any) -> tuple[Completer, ObservedMatrix]:
+        """X in the model's columns, and what completes it: this model with the rows' features."""
+        obs = self._new_rows(X)
+        explicit = self._explicit(obs, row_features)
+        if explicit is None:
+            return _Described(self, None), obs
+        # the rows' features are found again by position, whichever rows are chosen of X
+        return _Described(self, explicit), obs.with_labels(row_labels=np.arange(obs.shape[0]))
+
+    def predictive(
+        self, X: Any, rows: ArrayLike, columns: ArrayLike, *, row_features: Any = None
+    ) -> Predictive:
+        """As `Completer.predictive`; ``row_features`` holds the features of the rows of X."""
+        model, obs = self._given(X, row_features)
+        return model.predictive(obs, rows, columns)
+
+    def predict_entries(
+        self,
+        X: Any,
+        rows: ArrayLike,
+        columns: ArrayLike,
+        return_std: bool = False,
+        *,
+        row_features: Any = None,
+    ) -> Array | tuple[Array, Array]:
+        """As `Completer.predict_entries`; ``row_features`` holds the features of the rows of X."""
+        model, obs = self._given(X, row_features)
+        return model.predict_entries(obs, rows, columns, return_std)
+
+    def complete(
+        self, X: Any, return_std: bool = False, *, row_features: Any = None
+    ) -> Array | tuple[Array, Array]:
+        """As `Completer.complete`; ``row_features`` holds the features of the rows of X."""
+        model, obs = self._given(X, row_features)
+        return model.complete(obs, return_std)
+
+    def iter_complete(
+        self,
+        X: Any,
+        return_std: bool = True,
+        interval: float | None = None,
+        chunk_rows: int | None = None,
+        *,
+        row_features: Any = None,
+    ) -> Iterator[CompletedRows]:
+        """As `Completer.iter_complete`; ``row_features`` holds the features of the rows of X."""
+        model, obs = self._given(X, row_features)
+        return model.iter_complete(obs, return_std, interval, chunk_rows)
+
+    def recommend(
+        self,
+        X: Any,
+        n_items: int = 10,
+        rows: ArrayLike | None = None,
+        *,
+        row_features: Any = None,
+    ) -> TopN:
+        """As `Completer.recommend`; ``row_features`` holds the features of the rows of X."""
+        model, obs = self._given(X, row_features)
+        return model.recommend(obs, n_items, rows)
+
+
+class _Described(Completer):
+    """A model beside the features of the rows of one matrix, which are labelled 0, 1, 2, …."""
+
+    def __init__(self, model: FeaturedCompleter, explicit: Array | None) -> None:
+        self.model, self.explicit = model, explicit
+
+    def _columns(self) -> tuple[int, NDArray[Any] | None]:
+        return self.model._columns()
+
+    def _new_rows(self, X: Any) -> ObservedMatrix:
+        return X  # type: ignore[no-any-return]  # as `_given` made it
+
+    def _fold_in(self, obs: ObservedMatrix) -> FoldedRows:
+        mine = None if self.explicit is None else self.explicit[obs.row_labels]
+        return self.model._fold_described(obs, mine)
