@@ -6,6 +6,7 @@ from sklearn.linear_model import Ridge
 
 import mixmend as mm
 from mixmend.errors import MixmendError
+from mixmend.factors import sweeps
 from mixmend.factors.sweeps import Cells, Prior, Side, design_table, solve_side, triangle
 
 LAMBDA = 0.7
@@ -69,7 +70,7 @@ def test_a_half_step_is_ridge_regression_line_by_line(rank, effects):
 
 
 @pytest.mark.parametrize("effects", [False, True])
-@pytest.mark.parametrize("rank", [1, 4, 9, 20])
+@pytest.mark.parametrize("rank", [1, 4, 9, 20, 41])
 def test_everything_that_a_variational_half_step_needs(rank, effects):
     obs = holed(rank + 100)
     rng = np.random.default_rng(rank)
@@ -155,6 +156,35 @@ def test_results_do_not_depend_on_threads():
     for other_result in results[1:]:
         assert np.array_equal(results[0].side.values, other_result.side.values)
         assert np.array_equal(results[0].side.covariances, other_result.side.covariances)
+
+
+@pytest.mark.parametrize("effects", [False, True])
+def test_few_entries_need_only_the_lines_that_they_touch(effects, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = np.full((3, 400), np.nan)
+    X[0, [3, 50, 399]], X[2, [50, 51]] = rng.normal(size=3), rng.normal(size=2)
+    obs, q = mm.ObservedMatrix.from_dense(X), 4 + effects
+    _, packed = random_covariances(rng, 400, q)
+    arguments = (
+        Cells(obs.by_row, rng.normal(size=3), rng.normal(size=400), rng.uniform(0.5, 2, 400)),
+        Side(rng.normal(size=(400, q)), packed),
+        Prior(np.ones(q), np.ones(3)),
+        effects,
+    )
+    tables = []
+
+    def seen(side, effects):
+        tables.append(len(side.values))
+        return design_table(side, effects)
+
+    monkeypatch.setattr(sweeps, "design_table", seen)
+    few = solve_side(*arguments, covariances=True)
+    monkeypatch.setattr(sweeps, "_touched", lambda cells, other: (cells, other))
+    all_of_them = solve_side(*arguments, covariances=True)
+    assert tables == [4, 400]
+    assert np.array_equal(few.side.values, all_of_them.side.values)
+    assert np.array_equal(few.side.covariances, all_of_them.side.covariances)
+    assert np.array_equal(few.squares, all_of_them.squares)
 
 
 def test_a_singular_system_is_named():

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from mixmend.errors import MixmendError
 from mixmend.observed.matrix import ObservedMatrix
 
+_LOOK = 4
+"""Multiply-adds that looking at a score takes as long as."""
+
 
 class TopN(NamedTuple):
     """The best columns of each row, best first.
@@ -57,6 +60,7 @@ def top_n(scores: ArrayLike, n: int, exclude: ObservedMatrix | ArrayLike | None 
     >>> top_n(scores, 2, exclude=[[False, True, False, False]])
     TopN(columns=array([[3, 2]]), scores=array([[5., 4.]]))
     """
+    from mixmend.kernels.threads import threads_for
     from mixmend.kernels.topn import best_columns
 
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -69,7 +73,8 @@ def top_n(scores: ArrayLike, n: int, exclude: ObservedMatrix | ArrayLike | None 
     pointers, indices = _excluded(exclude, (table.shape[0], table.shape[1]))
     columns = np.full((len(table), int(n)), -1, np.int64)
     values = np.full((len(table), int(n)), np.nan, table.dtype)
-    best_columns(table, pointers, indices, columns, values)
+    with threads_for(_LOOK * table.size):
+        best_columns(table, pointers, indices, columns, values)
     return TopN(columns, values)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mixmend.completion.predictive import Predictive, gaussian
 from mixmend.factors.sweeps import Side, design_table
-from mixmend.kernels.ridge import dot_entries
+from mixmend.kernels.entries import dot_entries
 
 Array = NDArray[np.float64]
 

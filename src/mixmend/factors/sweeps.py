@@ -156,6 +156,7 @@ def solve_side(
     MixmendError
         If a line's system is singular.
     """
+    cells, other = _touched(cells, other)
     q = other.values.shape[1]
     n = len(cells.view.pointers) - 1
     no_lines = np.zeros((0, triangle(q)))
@@ -209,6 +210,29 @@ def descend_side(
     with threads_for(4 * len(cells.view.indices) * q * (steps + 1)):
         conjugate.descend_lines(cells.view, design, ridge, shape, begin, out, lanes)
     return HalfStep(Side(out.values), out.squares, out.log_dets, out.traces)
+
+
+def _touched(cells: Cells, other: Side) -> tuple[Cells, Side]:
+    """Of many lines of the other side only those that the entries lie in, where these are few.
+
+    New rows are folded in faster than the whole side is copied.
+    """
+    view, values = cells.view, other.values
+    if len(view.indices) > len(values) // 4:
+        return cells, other
+    lines, places = np.unique(view.indices, return_inverse=True)
+    indices = places.astype(view.indices.dtype)
+    indices.flags.writeable = False  # as the view's are: one type of array, one kernel
+    offsets, weights = cells.other_offsets, cells.other_weights
+    return (
+        Cells(
+            view._replace(indices=indices),
+            cells.offsets,
+            None if offsets is None else offsets[lines],
+            None if weights is None else weights[lines],
+        ),
+        Side(values[lines], None if other.covariances is None else other.covariances[lines]),
+    )
 
 
 def _solved(n: int, q: int) -> kernels.Solved:

@@ -98,7 +98,6 @@ class _Work(NamedTuple):
     upper: Any  # (W, W), the Cholesky factor: system = upper' upper
     panel: Any  # (rows, W)
     spread: Any  # (P,)
-    inverse: Any  # (P,)
     solution: Any  # (W,)
 
 
@@ -232,35 +231,78 @@ def _solve(q: int, work: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _invert(q: int, work: Any, out: Any) -> None:
-    """Upper triangle of ``inv(upper' upper)``, row by row, into ``out`` (P,).
+def _invert(q: int, tokens: Any, work: Any) -> None:
+    """``lower = inv(upper)'`` into ``work.system``, block row by block row, as `_factor` goes.
 
-    ``system`` is overwritten: its upper triangle takes inv(upper), its lower the transpose.
+    ``inv(upper' upper) = lower' lower``; its diagonal is the squared lengths of lower's columns.
     """
-    upper, inverse = work.upper, work.system
-    for i in range(q - 1, -1, -1):
-        scale = 1.0 / upper[i, i]
-        for j in range(i + 1, q):
-            inverse[i, j] = 0.0
-        for t in range(i + 1, q):
-            factor = -upper[i, t] * scale
-            for j in range(t, q):
-                inverse[i, j] += factor * inverse[t, j]
-        inverse[i, i] = scale
-    for i in range(q):
-        for j in range(i + 1, q):
-            inverse[j, i] = inverse[i, j]
-    line = work.solution
+    rows, lanes = tokens
+    upper, lower, panel = work.upper, work.system, work.panel
+    width = upper.shape[1]
+    flat, flat_lower, out = upper.reshape(-1), lower.reshape(-1), panel.reshape(-1)
+    lower[:] = 0.0
+    for first in range(0, q, len(rows)):
+        last = min(first + len(rows), q)
+        panel[:] = 0.0
+        for b in range(0, first, len(lanes)):
+            add_outer(
+                flat,
+                uint64(first),
+                uint64(width),
+                uint64(1),
+                flat_lower,
+                uint64(b),
+                uint64(width),
+                uint64(first),
+                out,
+                uint64(b),
+                uint64(width),
+                rows,
+                lanes,
+            )
+        for k in range(first, last):
+            r = k - first
+            for s in range(r):
+                above = upper[first + s, k]
+                for j in range(first + s + 1):
+                    panel[r, j] += above * lower[first + s, j]
+            inverse = 1.0 / upper[k, k]
+            for j in range(k):
+                lower[k, j] = -panel[r, j] * inverse
+            lower[k, k] = inverse
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _square(q: int, tokens: Any, work: Any, out: Any) -> None:
+    """Upper triangle of ``lower' lower``, row by row, into ``out`` (P,); overwrites ``upper``."""
+    rows, lanes = tokens
+    lower, product = work.system, work.upper
+    width = lower.shape[1]
+    flat, flat_out = lower.reshape(-1), product.reshape(-1)
+    product[:] = 0.0
+    for a in range(0, q, len(rows)):
+        for b in range(a // len(lanes) * len(lanes), width, len(lanes)):
+            # lower's columns begin at the diagonal
+            first = max(a, min(b, q))
+            add_outer(
+                flat,
+                uint64(first * width + a),
+                uint64(width),
+                uint64(1),
+                flat,
+                uint64(first * width + b),
+                uint64(width),
+                uint64(q - first),
+                flat_out,
+                uint64(a * width + b),
+                uint64(width),
+                rows,
+                lanes,
+            )
     at = 0
     for a in range(q):
         for b in range(a, q):
-            line[b] = 0.0
-        for t in range(a, q):
-            factor = inverse[a, t]
-            for b in range(a, t + 1):
-                line[b] += factor * inverse[t, b]
-        for b in range(a, q):
-            out[at] = line[b]
+            out[at] = product[a, b]
             at += 1
 
 
@@ -310,14 +352,15 @@ def _line(
     out.log_dets[u] = 2.0 * log_det
     out.squares[u] = _expected_squares(q, shape, out.values[u], work)
     if len(out.traces) > 0:
-        _invert(q, work, work.inverse)
-        at, freedom = 0, np.float64(q)
-        for a in range(q):
-            freedom -= ridge.precision[a] * ridge.scales[u] * work.inverse[at]
-            at += q - a
+        _invert(q, tokens, work)
+        freedom = np.float64(q)
+        for k in range(q):
+            for a in range(k + 1):
+                held = ridge.precision[a] * ridge.scales[u]
+                freedom -= held * work.system[k, a] * work.system[k, a]
         out.traces[u] = freedom
         if len(out.inverses) > 0:
-            out.inverses[u] = work.inverse
+            _square(q, tokens, work, out.inverses[u])
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
@@ -330,6 +373,9 @@ def solve_lines(
     """
     n, width = len(view[0]) - 1, design.table.shape[1]
     for task in prange(TASKS):
+        first, end = line_of_share(view[0], 0, n, task), line_of_share(view[0], 0, n, task + 1)
+        if first == end:  # a single new row has one share: the others' memory costs more than it
+            continue
         size = shape.unknowns * (shape.unknowns + 1) // 2
         work = _Work(
             np.zeros((PACKED, width)),
@@ -337,20 +383,8 @@ def solve_lines(
             np.zeros((width, width)),
             np.zeros((len(rows), width)),
             np.zeros(size),
-            np.zeros(size),
             np.zeros(width),
         )
         tokens = (rows, lanes)
-        for u in range(line_of_share(view[0], 0, n, task), line_of_share(view[0], 0, n, task + 1)):
+        for u in range(first, end):
             _line(view, u, design, ridge, shape, tokens, work, out)
-
-
-@numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=_FAST)
-def dot_entries(left: Any, right: Any, rows: Any, columns: Any, out: Any) -> None:
-    """``out[t] = left[rows[t]] . right[columns[t]]``."""
-    for t in prange(len(out)):
-        u, i = rows[t], columns[t]
-        total = 0.0
-        for j in range(left.shape[1]):
-            total += left[u, j] * right[i, j]
-        out[t] = total
