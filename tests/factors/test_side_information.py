@@ -328,6 +328,15 @@ def test_implicit_features_are_those_of_a_dense_decomposition():
     assert np.array_equal(again.table, fitted_features.table)
 
 
+def test_places_that_are_all_filled_say_nothing():
+    rows, columns = fit_implicit(
+        mm.ObservedMatrix.from_dense(np.ones((400, 300))), 3, np.random.default_rng(0)
+    )
+    assert not rows.table[:, 1:].any()
+    assert not columns[:, 1:-1].any()
+    assert np.ptp(columns[:, 0]) < 1e-9  # the first direction is that of the counts
+
+
 @pytest.mark.filterwarnings("ignore::mixmend.errors.EmptyEntityWarning")
 def test_what_was_watched_tells_what_is_liked():
     rng = np.random.default_rng(0)

@@ -61,7 +61,9 @@ def fit_implicit(
     values = np.sqrt(per_entry) / np.sqrt(np.repeat(obs.row_counts, obs.row_counts))
     matrix = csr_array((values / roots[view.indices], view.indices, view.pointers), obs.shape)
     with fixed_order():
-        _, _, right = leading_vectors(matrix, directions, rng)
+        _, sizes, right = leading_vectors(matrix, directions, rng)
+        # beyond the rank any direction would do, and says nothing; sizes are roots of squares there
+        right = right * (sizes > 1e-6 * sizes.max(initial=1e-300))
         first = ImplicitFeatures(right / roots[:, None], _log_scale(obs.row_counts, weights))
         squares = weights @ first.encode(obs)[:, :-1] ** 2 / weights.sum()
     rows = first._replace(table=first.table * _inverse_roots(squares))
