@@ -15,6 +15,7 @@ from mixmend._version import __version__
 if TYPE_CHECKING:
     from mixmend import datasets, evaluation, functional, plots
     from mixmend.factors.estimator import MatrixFactorization
+    from mixmend.factors.neural import NeuralFactorization
     from mixmend.files.models import load, save
     from mixmend.files.ratings import read_ratings
     from mixmend.mixtures.estimator import GaussianMixture
@@ -37,6 +38,7 @@ _HOMES = {
     "KMeans": "mixmend.mixtures.kmeans",
     "MatrixFactorization": "mixmend.factors.estimator",
     "MixtureImputer": "mixmend.mixtures.imputer",
+    "NeuralFactorization": "mixmend.factors.neural",
     "NormalInverseWishart": "mixmend.mixtures.priors",
     "ObservedMatrix": "mixmend.observed.matrix",
     "SphericalPrior": "mixmend.mixtures.priors",
@@ -56,6 +58,7 @@ __all__ = [
     "KMeans",
     "MatrixFactorization",
     "MixtureImputer",
+    "NeuralFactorization",
     "NormalInverseWishart",
     "ObservedMatrix",
     "SphericalPrior",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ class Completer:
     ``unseen`` gives what a fitted model must predict for a row of which nothing is known;
     ``reads_rows`` says whether what is observed of a row changes what is predicted of it;
     ``repeats`` says that a cell which is observed would be the same if measured again;
-    ``groups`` says that rows belong to components or clusters (``predict``, ``score``).
+    ``groups`` says that rows belong to components or clusters (``predict``, ``score``);
+    ``large`` are options that suit tens of thousands of entries.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Completer:
     reads_rows: bool = True
     repeats: bool = False
     groups: bool = True
+    large: dict[str, Any] = field(default_factory=dict)
 
 
 def _average(model: Any) -> Array:
@@ -58,6 +60,28 @@ def _factors(name: str, **options: Any) -> Completer:
     return Completer(name, make, lambda m: m.mean_ + m.column_effects_, groups=False)
 
 
+def _neural(name: str, **options: Any) -> Completer:
+    def make(**more: Any) -> mm.NeuralFactorization:
+        own = {"n_factors": 2, "random_state": 3, "regularization": 2.0, "hidden": (8,)}
+        own |= {"learning_rate": 0.03, "batch_size": 64, "max_iter": 12}
+        return mm.NeuralFactorization(**{**own, **options, **more})
+
+    return Completer(name, make, _of_unseen_rows, groups=False, large={"batch_size": 4096})
+
+
+def _of_unseen_rows(model: Any) -> Array:
+    """What a network makes of a row whose vector and effect are 0, by its definition."""
+    inner = model.column_effects_ / model.scale_
+    layers = model._network.layers
+    if layers:
+        vectors = model.column_factors_ / np.sqrt(model.scale_)
+        x = np.column_stack([np.zeros_like(vectors), vectors])
+        for weights, bias in layers[:-1]:
+            x = np.maximum(x @ weights.T + bias, 0)
+        inner = inner + (x @ layers[-1].weights.T + layers[-1].bias)[:, 0]
+    return np.asarray(model.mean_ + model.scale_ * inner)
+
+
 def _kmeans(**more: Any) -> mm.KMeans:
     return mm.KMeans(3, **{"random_state": 3, **more})
 
@@ -80,6 +104,8 @@ COMPLETERS = (
     _mixture("factor, prior", 2, covariance_type="factor", n_factors=2, prior="default"),
     _factors("least squares", regularization=2.0),
     _factors("variational factors", inference="variational"),
+    _neural("products, by Adam", head="dot"),
+    _neural("network"),
     _mixture("variational, biases", 5, inference="variational", center="biases"),
     _mixture("variational, diagonal", 5, covariance_type="diag", inference="variational"),
     _joint("variational, tied", 5, "tied", inference="variational"),

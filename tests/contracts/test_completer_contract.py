@@ -380,7 +380,7 @@ def test_threads_do_not_change_a_bit(completer):
         numba.set_num_threads(n_threads)
         try:
             with threadpool_limits(n_threads):
-                model = completer.make().fit(X)
+                model = completer.make(**completer.large).fit(X)
                 results.append((states(model), [a.tobytes() for a in model.complete(X, True)]))
         finally:
             numba.set_num_threads(before)

@@ -144,8 +144,13 @@ def describe(
     missing: str,
     directions: int,
     rng: np.random.Generator,
+    *,
+    known_by: ObservedMatrix | None = None,
 ) -> Described:
-    """Features of the rows and columns of a training matrix."""
+    """Features of the rows and columns of a training matrix.
+
+    ``known_by`` is the matrix by which its rows are found again, where ``obs`` is a part of it.
+    """
     row_encoder = column_encoder = None
     row_given = column_given = column_implicit = implicit = None
     if row_features is not None:
@@ -161,7 +166,7 @@ def describe(
         implicit,
         np.zeros((0, 0)) if row_given is None else row_given,
         obs.row_labels if obs.has_row_labels and row_encoder is not None else None,
-        "" if row_encoder is None or obs.has_row_labels else _fingerprint(obs),
+        "" if row_encoder is None or obs.has_row_labels else _fingerprint(known_by or obs),
     )
     return Described(
         rows,

@@ -94,13 +94,14 @@ def checked(estimator: Any) -> Options:
         checks.number("tol", estimator.tol),
         checks.whole("patience", estimator.patience, 1),
         checks.whole("eval_every", estimator.eval_every, 1),
-        _implicit(estimator.implicit),
+        directions_asked(estimator.implicit),
         _positive("feature_regularization", estimator.feature_regularization),
         checks.one_of("missing_features", estimator.missing_features, MISSING),
     )
 
 
-def _implicit(value: Any) -> int:
+def directions_asked(value: Any) -> int:
+    """How many directions of the observed places ``implicit`` asks for."""
     if isinstance(value, bool | np.bool_):
         return DIRECTIONS if value else 0
     return checks.whole("implicit", value, 0)

@@ -20,6 +20,7 @@ _MODELS: dict[str, str] = {
     "gaussian-mixture": "mixmend.mixtures.estimator:GaussianMixture",
     "k-means": "mixmend.mixtures.kmeans:KMeans",
     "matrix-factorization": "mixmend.factors.estimator:MatrixFactorization",
+    "neural-factorization": "mixmend.factors.neural:NeuralFactorization",
 }
 
 
