@@ -9,8 +9,12 @@ import sys
 
 import pytest
 
-PROGRAM = """
-import json, resource, warnings
+from peak_memory import PEAK, told_by_the_system
+
+PROGRAM = (
+    PEAK
+    + """
+import json, warnings
 import numpy as np
 import mixmend as mm
 
@@ -24,23 +28,20 @@ def table(n):
     return X
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 gm = mm.GaussianMixture(2, "{covariance_type}", max_iter=1, random_state=0{more})
 gm.fit(table(300)).complete(table(300), True)  # the kernels are loaded
 X = table(5000)
-before = peak()
+before = peak_kilobytes()
 gm.fit(X)
-fitted = peak()
+fitted = peak_kilobytes()
 gm.complete(X, True)
-print(json.dumps([fitted - before, peak() - fitted]))
+print(json.dumps([fitted - before, peak_kilobytes() - fitted]))
 """
+)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB on Linux only")
+@told_by_the_system
 @pytest.mark.parametrize(("covariance_type", "more"), [("full", ""), ("factor", ", n_factors=5")])
 def test_random_holes_take_no_matrix_for_every_row(covariance_type, more):
     program = PROGRAM.format(covariance_type=covariance_type, more=more)
@@ -49,5 +50,5 @@ def test_random_holes_take_no_matrix_for_every_row(covariance_type, more):
         [sys.executable, "-c", program],
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
-    square = 5000 * 100 * 100 * 8 / 2**20  # 381 MB
+    square = 5000 * 100 * 100 * 8 / 2**10  # 381 MB
     assert max(json.loads(done.stdout)) < square / 4

@@ -12,6 +12,7 @@ from scipy import stats
 from mixmend.datasets import synthetic
 from mixmend.datasets.synthetic import make_ratings
 from mixmend.errors import MixmendError
+from peak_memory import PEAK, told_by_the_system
 
 
 def assert_same(a, b):
@@ -211,16 +212,17 @@ def test_the_alias_table_holds_the_popularity(rng):
 
 
 @pytest.mark.slow
+@told_by_the_system
 def test_a_hundred_million_ratings_fit_into_little_memory():
     import os
     import subprocess
     import sys
 
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    code = (
-        "import resource; from mixmend.datasets.synthetic import make_ratings;"
+    code = PEAK + (
+        "from mixmend.datasets.synthetic import make_ratings;"
         "X = make_ratings(480_189, 17_770, 100_480_507);"
-        "print(X.n_observed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(X.n_observed, peak_kilobytes())"
     )
     out = subprocess.run(
         [sys.executable, "-c", code],

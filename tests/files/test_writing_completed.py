@@ -20,6 +20,7 @@ from mixmend.files import completed, sinks
 from mixmend.files.completed import CompletedRows, write_completed, write_predictions
 from mixmend.files.ratings import read_ratings
 from mixmend.observed.matrix import ObservedMatrix
+from peak_memory import PEAK, told_by_the_system
 
 NAN = np.nan
 SUFFIXES = ["parquet", "pq", "arrow", "feather", "csv", "tsv", "csv.gz", "tsv.gz"]
@@ -290,7 +291,9 @@ def test_errors_of_the_model_come_through_and_leave_nothing(tmp_path, obs, rng, 
     assert threading.active_count() <= before
 
 
-SCRIPT = """
+SCRIPT = (
+    PEAK
+    + """
 import resource, sys, time
 import numpy as np
 from mixmend.files import sinks
@@ -333,8 +336,9 @@ except OutputError as error:
 except KeyboardInterrupt:
     print("interrupted")
 print(time.perf_counter() - start)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kilobytes())
 """
+)
 
 
 def command(path, n, d, limit=0, speed=0):
@@ -395,6 +399,7 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
+@told_by_the_system
 def test_twenty_million_cells_in_little_memory(tmp_path):
     """As many holes as the completed MovieLens 1M matrix has."""
     path = tmp_path / "out.parquet"
@@ -407,6 +412,7 @@ def test_twenty_million_cells_in_little_memory(tmp_path):
     assert float(kilobytes) < 1_000_000, kilobytes  # as a table it would take 2 GB and more
 
 
+@told_by_the_system
 def test_a_slow_disk_holds_back_the_maker(tmp_path):
     """Frames do not pile up before a disk that takes less than the model makes."""
     peaks = []
