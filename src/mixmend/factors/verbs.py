@@ -51,7 +51,13 @@ class FeaturedCompleter(Completer):
     def predictive(
         self, X: Any, rows: ArrayLike, columns: ArrayLike, *, row_features: Any = None
     ) -> Predictive:
-        """As `Completer.predictive`; ``row_features`` holds the features of the rows of X."""
+        """Predictive distributions of chosen cells.
+
+        Parameters and results are those of `Completer.predictive`, and
+
+        row_features : data frame, dict of columns or array, optional
+            Features of the rows of X, as ``fit`` takes them.
+        """
         model, obs = self._given(X, row_features)
         return model.predictive(obs, rows, columns)
 
@@ -64,14 +70,26 @@ class FeaturedCompleter(Completer):
         *,
         row_features: Any = None,
     ) -> Array | tuple[Array, Array]:
-        """As `Completer.predict_entries`; ``row_features`` holds the features of the rows of X."""
+        """Predict chosen cells: their expected values, shape (m,).
+
+        Parameters and results are those of `Completer.predict_entries`, and
+
+        row_features : data frame, dict of columns or array, optional
+            Features of the rows of X, as ``fit`` takes them.
+        """
         model, obs = self._given(X, row_features)
         return model.predict_entries(obs, rows, columns, return_std)
 
     def complete(
         self, X: Any, return_std: bool = False, *, row_features: Any = None
     ) -> Array | tuple[Array, Array]:
-        """As `Completer.complete`; ``row_features`` holds the features of the rows of X."""
+        """Fill the holes of a matrix; observed cells stay as they are.
+
+        Parameters and results are those of `Completer.complete`, and
+
+        row_features : data frame, dict of columns or array, optional
+            Features of the rows of X, as ``fit`` takes them.
+        """
         model, obs = self._given(X, row_features)
         return model.complete(obs, return_std)
 
@@ -84,7 +102,13 @@ class FeaturedCompleter(Completer):
         *,
         row_features: Any = None,
     ) -> Iterator[CompletedRows]:
-        """As `Completer.iter_complete`; ``row_features`` holds the features of the rows of X."""
+        """Complete a matrix a few rows at a time, for results that need not fit in memory.
+
+        Parameters and results are those of `Completer.iter_complete`, and
+
+        row_features : data frame, dict of columns or array, optional
+            Features of the rows of X, as ``fit`` takes them.
+        """
         model, obs = self._given(X, row_features)
         return model.iter_complete(obs, return_std, interval, chunk_rows)
 
@@ -96,7 +120,13 @@ class FeaturedCompleter(Completer):
         *,
         row_features: Any = None,
     ) -> TopN:
-        """As `Completer.recommend`; ``row_features`` holds the features of the rows of X."""
+        """Pick the columns with the highest expected value among each row's holes.
+
+        Parameters and results are those of `Completer.recommend`, and
+
+        row_features : data frame, dict of columns or array, optional
+            Features of the rows of X, as ``fit`` takes them.
+        """
         model, obs = self._given(X, row_features)
         return model.recommend(obs, n_items, rows)
 
