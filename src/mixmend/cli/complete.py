@@ -10,8 +10,10 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.features import read_features
 from mixmend.cli.learning import learn
 from mixmend.cli.options import (
+    FACTORS,
     Decimals,
     Holdout,
     Interval,
@@ -81,7 +83,9 @@ def complete(
         check_destination(output, sources=[ratings])
         with run.stage(f"reading {ratings}"):
             obs = reading.read(ratings)
-        learned = learn(obs, modelling, run, holdout)
+        used = modelling.model in FACTORS
+        features = read_features(modelling, reading, obs, run, used=used)
+        learned = learn(obs, modelling, run, holdout, features=features)
         with run.stage(f"writing {output}"), track("writing", total=obs.shape[0]) as progress:
             chunks = learned.model.iter_complete(
                 obs, return_std=std and layout is Layout.long, interval=interval

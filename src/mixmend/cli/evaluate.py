@@ -14,8 +14,10 @@ import typer
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
 from mixmend.cli.evaluate_table import Mechanism, evaluate_table
+from mixmend.cli.features import read_features
 from mixmend.cli.learning import ChosenModel
 from mixmend.cli.options import (
+    FACTORS,
     Center,
     Json,
     Model,
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
     from mixmend.evaluation import EvaluationTable
 
 USUAL_MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
-MODELS = (*USUAL_MODELS, "kmeans", "als")
+MODELS = (*USUAL_MODELS, "kmeans", "als", "neural")
 
 _TABLE = "Tables"
 _ONLY_TABLES = ("mechanism", "rate", "repeats")
 _ONLY_RATINGS = (
     *("ratings", "folds", "test", "cold_start", "column_name", "value_name", "timestamp_name"),
-    *("input_layout", "duplicates"),
+    *("input_layout", "duplicates", "row_features", "column_features"),
 )
 
 COLUMNS = (
@@ -144,7 +146,7 @@ def evaluate(
         from mixmend.evaluation import align_labels, evaluate_models
         from mixmend.observed.holdout import fold_entries
 
-        chosen = {name: _factory(name, modelling) for name in _names(models)}
+        names = _names(models)
         with run.stage(f"reading {ratings}"):
             obs = reading.read(ratings)
         splits: Any
@@ -153,6 +155,9 @@ def evaluate(
         else:
             with run.stage(f"reading {test}"):
                 splits = align_labels(obs, reading.read(test))
+        used = any(name in FACTORS for name in names)
+        features = read_features(modelling, reading, obs, run, used=used)
+        chosen = {name: _factory(name, modelling, features) for name in names}
         with run.stage("evaluating"), warnings.catch_warnings():
             # what is empty in one fold is no fault of the data; the note below counts it
             warnings.simplefilter("ignore", EmptyEntityWarning)
@@ -205,7 +210,7 @@ def _names(text: str | None) -> list[str]:
     return names
 
 
-def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
+def _factory(name: str, modelling: Modelling, features: dict[str, Any]) -> Callable[[], Any]:
     from mixmend.evaluation import ColumnMean, GlobalMean, RowColumnBiases
 
     simple = {"biases": RowColumnBiases, "column-mean": ColumnMean, "global-mean": GlobalMean}
@@ -215,10 +220,15 @@ def _factory(name: str, modelling: Modelling) -> Callable[[], Any]:
         "mixture": {"model": Model.mixture},
         "mixture-ml": {"model": Model.mixture, "prior": Prior.none},
         "kmeans": {"model": Model.kmeans, "center": Center.none, "select": Select.heldout},
-        "als": {"model": Model.als, "center": Center.auto, "select": Select.heldout},
     }
+    for factors in FACTORS:
+        changes[factors.value] = {
+            "model": factors,
+            "center": Center.auto,
+            "select": Select.heldout,
+        }
     options = replace(modelling, **changes[name])
-    return lambda: ChosenModel(options)
+    return lambda: ChosenModel(options, features)
 
 
 def _show_by_count(results: EvaluationTable, axis: str) -> None:

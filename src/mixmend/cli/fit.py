@@ -9,8 +9,9 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.features import read_features
 from mixmend.cli.learning import learn
-from mixmend.cli.options import Holdout, Json, Modelling, RatingsFile, Reading
+from mixmend.cli.options import FACTORS, Holdout, Json, Modelling, RatingsFile, Reading
 from mixmend.cli.places import check_destination, describe, describe_in_words
 from mixmend.cli.session import session
 
@@ -44,7 +45,9 @@ def fit(
         check_destination(output, sources=[ratings], table=False)
         with run.stage(f"reading {ratings}"):
             obs = reading.read(ratings)
-        learned = learn(obs, modelling, run, holdout, keep=True)
+        used = modelling.model in FACTORS
+        features = read_features(modelling, reading, obs, run, used=used)
+        learned = learn(obs, modelling, run, holdout, keep=True, features=features)
         with run.stage(f"writing {output}"):
             save(
                 learned.model,

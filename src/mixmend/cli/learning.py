@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mixmend.cli import show
-from mixmend.cli.factor_learning import chosen_factors
-from mixmend.cli.options import Center, Model, Modelling, Prior, Select
+from mixmend.cli.heldout import chosen_by_heldout
+from mixmend.cli.options import Center, Model, Modelling, Prior
 from mixmend.cli.session import Session
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from mixmend.completion.predictive import Predictive
     from mixmend.factors.estimator import MatrixFactorization
+    from mixmend.factors.neural import NeuralFactorization
     from mixmend.mixtures.estimator import GaussianMixture
     from mixmend.mixtures.kmeans import KMeans
     from mixmend.observed.matrix import ObservedMatrix
 
 _LEVEL = 0.9
 _FEWEST_TO_CHECK = 20
-_HOLDOUT_TO_CHOOSE = 0.1
 
 CANDIDATE_COLUMNS = (
     show.Column("n_components", "K"),
@@ -45,7 +45,7 @@ class Learned:
 
     Attributes
     ----------
-    model : GaussianMixture, KMeans or MatrixFactorization
+    model : GaussianMixture, KMeans, MatrixFactorization or NeuralFactorization
         Fitted to all observed entries.
     candidates : list of dict
         What was tried.
@@ -57,7 +57,7 @@ class Learned:
         Errors on entries that neither choice nor fit had seen; None if not measured.
     """
 
-    model: GaussianMixture | KMeans | MatrixFactorization
+    model: GaussianMixture | KMeans | MatrixFactorization | NeuralFactorization
     candidates: list[dict[str, Any]]
     criterion: str
     chosen: int
@@ -99,12 +99,12 @@ class Learned:
 class ChosenModel:
     """A model that is chosen anew for every training part it is given."""
 
-    def __init__(self, options: Modelling) -> None:
-        self.options = options
+    def __init__(self, options: Modelling, features: dict[str, Any] | None = None) -> None:
+        self.options, self.features = options, features
 
     def fit(self, train: ObservedMatrix) -> Self:
         """Choose and fit."""
-        self.model = choose(train, self.options).model
+        self.model = choose(train, self.options, self.features).model
         return self
 
     def predictive(self, train: ObservedMatrix, rows: ArrayLike, columns: ArrayLike) -> Predictive:
@@ -112,12 +112,12 @@ class ChosenModel:
         return self.model.predictive(train, rows, columns)
 
 
-def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
+def choose(
+    obs: ObservedMatrix, options: Modelling, features: dict[str, Any] | None = None
+) -> Learned:
     """Choose among the candidates and fit the best to ``obs``; nothing is measured."""
-    if options.model is Model.kmeans:
-        return _chosen_kmeans(obs, options)
-    if options.model is Model.als:
-        return chosen_factors(obs, options)
+    if options.model is not Model.mixture:
+        return chosen_by_heldout(obs, options, features or {})
     counts = options.counts()
     if len(counts) == 1 and options.center is not Center.auto:
         return _fitted(obs, options, counts[0])
@@ -142,7 +142,12 @@ def choose(obs: ObservedMatrix, options: Modelling) -> Learned:
 
 
 def learn(
-    obs: ObservedMatrix, options: Modelling, run: Session, holdout: float, keep: bool = False
+    obs: ObservedMatrix,
+    options: Modelling,
+    run: Session,
+    holdout: float,
+    keep: bool = False,
+    features: dict[str, Any] | None = None,
 ) -> Learned:
     """Choose, check and fit.
 
@@ -159,6 +164,8 @@ def learn(
         that model sees them. 0 measures nothing and saves the second fit.
     keep : bool, default False
         Whether Ctrl-C during the last fit leaves a model worth having.
+    features : dict, optional
+        Tables of features, as ``fit`` takes them by keyword.
     """
     from sklearn.base import clone
 
@@ -169,19 +176,19 @@ def learn(
         holdout = 0.0
     if holdout == 0:
         with run.stage("choosing and fitting the mixture", keep_what_is_done=keep):
-            return choose(obs, options)
+            return choose(obs, options, features)
     train, test = split_entries(obs, holdout, random_state=options.random_state)
     with run.stage("choosing the mixture"), warnings.catch_warnings():
         # what a part of the data lacks, or a model that is not the last one, concerns nobody
         warnings.simplefilter("ignore")
-        learned = choose(train, options)
+        learned = choose(train, options, features)
     counts = options.counts()
     if len(counts) > 1 and learned.candidates[learned.chosen]["n_components"] == counts[-1]:
         run.note(f"the largest K tried, {counts[-1]}, was the best: see -k to try larger ones.")
     with run.stage("measuring it on held-out entries"):
         check = measured(learned.model, train, test)
     with run.stage("fitting it to all entries", keep_what_is_done=keep):
-        model = clone(learned.model).fit(obs)
+        model = clone(learned.model).fit(obs, **(features or {}))
     return Learned(model, learned.candidates, learned.criterion, learned.chosen, check)
 
 
@@ -221,6 +228,8 @@ def heldout_facts(check: dict[str, Any]) -> Sequence[tuple[str, object]]:
 
 def model_label(model: Any) -> str:
     """Describe a model in a few words."""
+    if hasattr(model, "hidden"):
+        return f"network, {show.count(int(model.n_factors), 'factor')} and layers of {model.hidden}"
     if hasattr(model, "column_factors_"):
         return f"{show.count(int(model.n_factors), 'factor')}, with row and column effects"
     if hasattr(model, "n_clusters"):
@@ -268,40 +277,3 @@ def _fitted(obs: ObservedMatrix, options: Modelling, n_components: int) -> Learn
         "seconds": time.perf_counter() - start,
     }
     return Learned(model, [only], "none", 0)
-
-
-def _chosen_kmeans(obs: ObservedMatrix, options: Modelling) -> Learned:
-    """Choose the number of clusters by the error on held-out entries."""
-    from mixmend.mixtures.kmeans import KMeans
-    from mixmend.observed.holdout import split_entries
-
-    settings: dict[str, Any] = {
-        "n_init": options.n_init,
-        "init": options.init.value,
-        "max_iter": options.max_iter,
-        "random_state": options.random_state,
-    }
-    counts = options.counts()
-    if len(counts) == 1:
-        model = KMeans(counts[0], **settings).fit(obs)
-        only = {"n_components": counts[0], "inertia": float(model.inertia_)}
-        return Learned(model, [only], "none", 0)
-    # another draw than the one that `learn` measures on
-    train, test = split_entries(obs, _HOLDOUT_TO_CHOOSE, random_state=options.random_state + 1)
-    candidates = []
-    for count in counts:
-        start = time.perf_counter()
-        errors = measured(KMeans(count, **settings).fit(train), train, test)
-        candidates.append(
-            {
-                "n_components": count,
-                "rmse": errors["rmse"],
-                "mae": errors["mae"],
-                "log_likelihood": errors["mean_log_likelihood"],
-                "coverage": errors["coverage"],
-                "seconds": time.perf_counter() - start,
-            }
-        )
-    best = min(range(len(counts)), key=lambda position: candidates[position]["rmse"])
-    model = KMeans(counts[best], **settings).fit(obs)
-    return Learned(model, candidates, Select.heldout.value, best)

@@ -40,6 +40,11 @@ class Model(StrEnum):
     mixture = "mixture"
     kmeans = "kmeans"
     als = "als"
+    neural = "neural"
+
+
+FACTORS = (Model.als, Model.neural)
+"""Models of latent factors: they take features, and stand beside effects of rows and columns."""
 
 
 class Select(StrEnum):
@@ -119,6 +124,16 @@ Holdout: TypeAlias = Annotated[
 ]
 RandomState: TypeAlias = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed: the same seed, the same result.")
+]
+RowFeatures: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--row-features",
+        metavar="FILE",
+        help="What is known of the rows beside their entries (models als and neural): a table, its "
+        "first column the rows' names, the others numbers, words or lists such as Comedy|War.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 
 
@@ -272,7 +287,8 @@ class Modelling:
         Model,
         typer.Option(
             help="A Gaussian mixture, K-means (which knows no effects and no prior), or latent "
-            "factors by alternating least squares, whose strengths are learned.",
+            "factors: by alternating least squares, their strengths learned (als), or by a network "
+            "(neural; needs PyTorch).",
             rich_help_panel=_MODEL,
         ),
     ] = Model.mixture
@@ -283,7 +299,7 @@ class Modelling:
             "-k",
             metavar="K[,K…]",
             help="How many components or factors; of several (1,2,4 or 1-6) the best is chosen. "
-            "By default 1,2,4,8, and 5,10,20 factors.",
+            "By default 1,2,4,8, and 5,10,20 factors (als) or 16 (neural).",
             rich_help_panel=_MODEL,
             show_default=False,
         ),
@@ -332,6 +348,15 @@ class Modelling:
         ),
     ] = 1e-5
     random_state: RandomState = 0
+    row_features: RowFeatures = None
+    column_features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What is known of the columns beside their entries: as --row-features.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         self.counts()  # a mistake there shall come to light before any work is done
@@ -340,19 +365,19 @@ class Modelling:
         if self.select is not Select.heldout:
             hint = f"'--select {self.select}'"
             what = "K-means has no likelihood"
-            if self.model is Model.als:
+            if self.model in FACTORS:
                 what = "factors are chosen by held-out entries"
             raise typer.BadParameter(what, param_hint=hint)
         if self.model is Model.kmeans and self.center not in (Center.auto, Center.none):
             raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
-        if self.model is Model.als and self.center not in (Center.auto, Center.biases):
+        if self.model in FACTORS and self.center not in (Center.auto, Center.biases):
             raise typer.BadParameter(
                 "factors always stand beside effects of rows and columns", param_hint="'--center'"
             )
 
     def counts(self) -> list[int]:
         """Give the numbers of components or factors to try, increasing."""
-        usual = "5,10,20" if self.model is Model.als else "1,2,4,8"
+        usual = {Model.als: "5,10,20", Model.neural: "16"}.get(self.model, "1,2,4,8")
         return parse_counts(usual if self.components is None else self.components)
 
 

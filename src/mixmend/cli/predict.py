@@ -10,7 +10,17 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
-from mixmend.cli.options import Decimals, Interval, Json, ModelFile, RatingsFile, Reading, Std
+from mixmend.cli.features import features_of_rows
+from mixmend.cli.options import (
+    Decimals,
+    Interval,
+    Json,
+    ModelFile,
+    RatingsFile,
+    Reading,
+    RowFeatures,
+    Std,
+)
 from mixmend.cli.places import check_destination
 from mixmend.cli.saved import open_both, places_or_minus_one
 from mixmend.cli.session import session
@@ -68,6 +78,7 @@ def predict(
             "predicted as for a row of which nothing is known; columns are then still left out."
         ),
     ] = Unknown.error,
+    row_features: RowFeatures = None,
     as_json: Json = False,
 ) -> None:
     """Predict the cells that PAIRS names, given what RATINGS holds.
@@ -80,6 +91,7 @@ def predict(
 
         check_destination(output, sources=[model_file, ratings, pairs])
         model, obs = open_both(model_file, ratings, reading, run)
+        features = features_of_rows(row_features, model, reading, obs, run)
         with run.stage(f"reading {pairs}"):
             row_names, column_names = reading.read_pairs(pairs)
         try:
@@ -94,7 +106,7 @@ def predict(
             if unknown is not Unknown.prior:
                 kept &= rows >= 0
             rows, columns = rows[kept], columns[kept]
-            answers = _answers(model, obs, rows, columns, std, interval)
+            answers = _answers(model, obs, rows, columns, std, interval, features)
             called = reading.names()
             table = {
                 called["row_name"]: row_names[kept],
@@ -150,6 +162,7 @@ def _answers(
     columns: NDArray[np.int64],
     std: bool,
     interval: float | None,
+    features: dict[str, Any],
 ) -> dict[str, Any]:
     """Predict cells; those of row -1 as for a row of which nothing is known."""
     import numpy as np
@@ -163,10 +176,10 @@ def _answers(
     if interval is not None:
         answers |= {"lower": np.empty(len(rows)), "upper": np.empty(len(rows))}
     nobody = ObservedMatrix.from_triplets([], [], [], shape=(1, obs.shape[1]))
-    for those, given in ((rows >= 0, obs), (rows < 0, nobody)):
+    for those, given, known in ((rows >= 0, obs, features), (rows < 0, nobody, {})):
         if not those.any():
             continue
-        beliefs = model.predictive(given, np.maximum(rows[those], 0), columns[those])
+        beliefs = model.predictive(given, np.maximum(rows[those], 0), columns[those], **known)
         answers["mean"][those] = predictive.mean(beliefs)
         if std:
             answers["std"][those] = predictive.std(beliefs)

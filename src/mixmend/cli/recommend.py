@@ -9,7 +9,8 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
-from mixmend.cli.options import Json, ModelFile, RatingsFile, ReadingForRows
+from mixmend.cli.features import features_of_rows
+from mixmend.cli.options import Json, ModelFile, RatingsFile, ReadingForRows, RowFeatures
 from mixmend.cli.saved import open_both
 from mixmend.cli.session import session
 from mixmend.cli.titles import read_titles
@@ -38,6 +39,7 @@ def recommend(
         Path | None,
         typer.Option(help="A file with an identifier and a title in each line, to show titles."),
     ] = None,
+    row_features: RowFeatures = None,
     as_json: Json = False,
 ) -> None:
     """List the columns that a row has no value in and is expected to value most.
@@ -57,10 +59,13 @@ def recommend(
             raise DataError(f"{ratings}: {error}") from error
         with run.stage("recommending"):
             few = obs.select_rows(wanted)
-            columns, _ = model.recommend(few, n_items)
+            features = features_of_rows(row_features, model, reading, few, run)
+            columns, _ = model.recommend(few, n_items, **features)
             found = columns >= 0
             lines = np.nonzero(found)[0]
-            means, stds = model.predict_entries(few, lines, columns[found], return_std=True)
+            means, stds = model.predict_entries(
+                few, lines, columns[found], return_std=True, **features
+            )
         labels = obs.column_labels.tolist()
         rows: list[dict[str, Any]] = [
             {
