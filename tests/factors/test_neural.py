@@ -176,7 +176,7 @@ def test_dropped_embeddings_leave_the_features_to_speak():
     assert set(vectors.unique().tolist()) == {0.0, 1.0}
     assert bool((vectors[:, 0] == effects).all())
     assert float(effects.mean()) == pytest.approx(0.75, abs=0.02)
-    kept = trainer._drop(ones[1], 0.25, ones[1].shape)
+    kept = trainer._drop(ones[1], 0.25)
     assert float(kept.mean()) == pytest.approx(1.0, abs=0.02)
 
 
@@ -469,6 +469,16 @@ def test_data_that_cannot_be_fitted_or_measured_on():
         small().fit(np.ones((4, 3)), sample_weight=np.zeros(4))
     with pytest.raises(DataError, match=r"^validation has shape \(6, 4\), the training matrix "):
         small().fit(obs, validation=mm.ObservedMatrix.from_dense(np.ones((6, 4))))
+
+
+@pytest.mark.parametrize("head", ["dot", "both"])
+def test_training_that_runs_off_is_named(head):
+    obs, _ = ratings(13, n=10)
+    with pytest.raises(MixmendError) as failure:
+        small(head=head, learning_rate=1e30).fit(obs)
+    assert str(failure.value) == (
+        "Training ran off to infinity in epoch 1: lower learning_rate (1e+30)."
+    )
 
 
 @pytest.mark.filterwarnings("ignore::mixmend.errors.EmptyEntityWarning")

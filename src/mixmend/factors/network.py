@@ -61,6 +61,12 @@ class Network(NamedTuple):
         """Numbers in a vector, r."""
         return int(self.columns.shape[1])
 
+    def is_finite(self) -> bool:
+        """Whether all that was learned are numbers."""
+        learned = [self.columns, self.column_effects, self.row_map, self.row_effect_map]
+        learned += [part for layer in self.layers for part in layer]
+        return all(bool(np.isfinite(part).all()) for part in learned)
+
     def row_priors(self, features: Array | None, n_rows: int) -> Array:
         """Vectors and effects that rows have before anything is seen of them, (n, r + 1)."""
         if features is None:

@@ -55,10 +55,11 @@ class NeuralFactorization(
     center : {"biases", "row", "none"}, default "biases"
         "biases" subtracts the mean of all and learns an effect of every row and column;
         "row" subtracts each row's mean over its observed cells.
-    regularization : float, default 8.0
+    regularization : float, default 12.0
         Lambda of vectors and effects, as in `MatrixFactorization`: in squared units of the data.
-    weight_decay : float, default 1.0
-        Of the perceptron's weights (AdamW: decoupled, times the learning rate, at each step).
+    weight_decay : float, default 3.0
+        Of the perceptron and the maps of features: the share, times the learning rate, by which
+        they shrink at every step (AdamW).
     dropout : float, default 0.1
         Share of the hidden activations that is dropped at random in training.
     embedding_dropout : float, default 0.1
@@ -118,7 +119,7 @@ class NeuralFactorization(
         If nothing is observed, if validation entries do not belong to the same rows and
         columns, or if features do not fit the rows or columns.
     MixmendError
-        For an option out of its range.
+        For an option out of its range, or training that runs off to infinity.
     OptionalDependencyError
         If PyTorch is not installed.
 
@@ -165,8 +166,8 @@ class NeuralFactorization(
         hidden: tuple[int, ...] = (64, 32),
         head: Literal["both", "dot", "mlp"] = "both",
         center: Literal["biases", "row", "none"] = "biases",
-        regularization: float = 8.0,
-        weight_decay: float = 1.0,
+        regularization: float = 12.0,
+        weight_decay: float = 3.0,
         dropout: float = 0.1,
         embedding_dropout: float = 0.1,
         learning_rate: float = 0.003,

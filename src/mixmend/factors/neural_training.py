@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmend.errors import OptionalDependencyError
+from mixmend.errors import MixmendError, OptionalDependencyError
 from mixmend.factors.network import Layer, Network, slopes
 from mixmend.factors.neural_folding import (
     FoldedNetwork,
@@ -149,6 +149,11 @@ def _evaluated(
     iteration: int,
 ) -> _Kept:
     """Rows folded into a network, and its mean squared error in the data's units."""
+    if not network.is_finite():
+        raise MixmendError(
+            f"Training ran off to infinity in epoch {iteration}: lower learning_rate "
+            f"({problem.options.learning_rate!r})."
+        )
     priors = network.row_priors(problem.row_features, problem.observed.shape[0])
     folded = fold_rows(network, standard, priors, problem.penalty)
     squares = float(folded.squares.sum())
@@ -305,7 +310,7 @@ class Trainer:
             x = self.torch.cat([q, p], 1)
             for weights, bias in self.layers[:-1]:
                 x = self.torch.nn.functional.relu(x @ weights.T + bias)
-                x = self._drop(x, self.options.dropout, x.shape)
+                x = self._drop(x, self.options.dropout)
             weights, bias = self.layers[-1]
             y = y + (x @ weights.T + bias)[:, 0]
         return y
@@ -331,10 +336,10 @@ class Trainer:
             effects + own @ self.maps[f"{side}_effect_map"],
         )
 
-    def _drop(self, x: Any, share: float, shape: Any) -> Any:
+    def _drop(self, x: Any, share: float) -> Any:
         if share == 0:
             return x
-        stays = self.torch.rand(shape, generator=self.generator) >= share
+        stays = self.torch.rand(x.shape, generator=self.generator) >= share
         return x * stays / (1 - share)
 
     # ------------------------------------------------------------------ what was learned
