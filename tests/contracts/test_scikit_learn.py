@@ -59,7 +59,7 @@ CHECKED = {
     "diag": (mm.GaussianMixture(2, "diag"), SPARSE | WEIGHTS),
     "tied": (mm.GaussianMixture(2, "tied"), SPARSE | WEIGHTS),
     "full": (mm.GaussianMixture(2, "full", init_params="kmeans"), SPARSE | WEIGHTS),
-    "factor": (mm.GaussianMixture(2, "factor", n_factors=1), SPARSE | WEIGHTS),
+    "factor": (mm.GaussianMixture(2, "factor", n_factors=1, max_iter=40), SPARSE | WEIGHTS),
     "one full component": (mm.GaussianMixture(1, "full"), SPARSE),
     "k-means": (mm.KMeans(2), WEIGHTS),
     "factors": (mm.MatrixFactorization(1, center="biases", inference="variational"), WEIGHTS),
