@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mixmend._version import __version__
 
 if TYPE_CHECKING:
-    from mixmend import datasets, evaluation, functional, plots
+    from mixmend import datasets, evaluation, functional, imaging, plots
     from mixmend.factors.estimator import MatrixFactorization
     from mixmend.factors.neural import NeuralFactorization
     from mixmend.files.models import load, save
@@ -49,7 +49,7 @@ _HOMES = {
     "select_components": "mixmend.mixtures.selection",
     "split_entries": "mixmend.observed.holdout",
 }
-_MODULES = ("datasets", "evaluation", "functional", "plots")
+_MODULES = ("datasets", "evaluation", "functional", "imaging", "plots")
 
 __all__ = [
     "DiagonalPrior",
@@ -67,6 +67,7 @@ __all__ = [
     "evaluation",
     "fold_entries",
     "functional",
+    "imaging",
     "load",
     "plots",
     "read_ratings",

@@ -1,0 +1,36 @@
+"""Mixtures put to work on pictures: palettes, and samples of new pictures.
+
+The names below are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixmend.imaging.pictures import Picture, as_picture, write_picture
+
+_HOMES = {
+    "Picture": "mixmend.imaging.pictures",
+    "as_picture": "mixmend.imaging.pictures",
+    "write_picture": "mixmend.imaging.pictures",
+}
+
+__all__ = [
+    "Picture",
+    "as_picture",
+    "write_picture",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixmend.imaging' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
