@@ -166,7 +166,9 @@ def describe(
         implicit,
         np.zeros((0, 0)) if row_given is None else row_given,
         obs.row_labels if obs.has_row_labels and row_encoder is not None else None,
-        "" if row_encoder is None or obs.has_row_labels else _fingerprint(known_by or obs),
+        ""
+        if row_encoder is None or obs.has_row_labels
+        else _fingerprint(obs if known_by is None else known_by),
     )
     return Described(
         rows,
