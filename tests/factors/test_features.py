@@ -158,6 +158,17 @@ def test_rows_without_a_line_can_be_unknown():
     assert features.ravel().tolist() == [-1, 1, 0]
 
 
+def test_new_rows_may_all_be_unknown_but_not_all_rows_of_a_fit():
+    table = {"id": ["a", "b"], "v": [1, 3]}
+    encoder, _ = pose_features(table, matrix(("a", "b")), "row")
+    new = matrix(("nobody", "either"))
+    _, features = pose_features(table, new, "row", missing="unknown", encoder=encoder)
+    assert features.ravel().tolist() == [0, 0]
+    for more in ({"missing": "unknown"}, {"encoder": encoder}):
+        with pytest.raises(DataError, match=r"^No row label of the matrix, such as 'nobody', 'ei"):
+            pose_features(table, new, "row", **more)
+
+
 BAD = [
     (
         {"id": ["a", "b", "c"], "v": [1, 2, 3]},

@@ -164,7 +164,8 @@ def align_features(
         return np.arange(count), None
     lines = look_up(labels, wanted, f"{name}: {axis}")
     lost = np.flatnonzero(lines < 0)
-    if len(lost) == count:
+    lenient = missing == "unknown" and known  # a fit must find something, a few new rows need not
+    if len(lost) == count and not lenient:
         place = "index" if found is None else f"first column, {found!r}"
         raise DataError(
             f"No {axis} label of the matrix, such as {_some(wanted)}, is among those of {name}, "
