@@ -14,6 +14,7 @@ from mixmend._version import __version__
 
 if TYPE_CHECKING:
     from mixmend import datasets, evaluation, functional, imaging, plots
+    from mixmend.factors.autoencoder import LinearAutoencoder
     from mixmend.factors.estimator import MatrixFactorization
     from mixmend.factors.neural import NeuralFactorization
     from mixmend.files.models import load, save
@@ -36,6 +37,7 @@ _HOMES = {
     "FactorPrior": "mixmend.mixtures.priors",
     "GaussianMixture": "mixmend.mixtures.estimator",
     "KMeans": "mixmend.mixtures.kmeans",
+    "LinearAutoencoder": "mixmend.factors.autoencoder",
     "MatrixFactorization": "mixmend.factors.estimator",
     "MixtureImputer": "mixmend.mixtures.imputer",
     "NeuralFactorization": "mixmend.factors.neural",
@@ -56,6 +58,7 @@ __all__ = [
     "FactorPrior",
     "GaussianMixture",
     "KMeans",
+    "LinearAutoencoder",
     "MatrixFactorization",
     "MixtureImputer",
     "NeuralFactorization",

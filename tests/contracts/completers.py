@@ -82,6 +82,11 @@ def _of_unseen_rows(model: Any) -> Array:
     return np.asarray(model.mean_ + model.scale_ * inner)
 
 
+def _autoencoder(**more: Any) -> mm.LinearAutoencoder:
+    own = {"regularization": 30.0, "tol": 1e-4, "random_state": 3}
+    return mm.LinearAutoencoder(2, **{**own, **more})
+
+
 def _kmeans(**more: Any) -> mm.KMeans:
     return mm.KMeans(3, **{"random_state": 3, **more})
 
@@ -111,6 +116,7 @@ COMPLETERS = (
     _joint("variational, tied", 5, "tied", inference="variational"),
     _joint("variational, full", 3, "full", inference="variational"),
     replace(_mixture("factor, one", 1, covariance_type="factor", n_factors=3), reads_rows=True),
+    Completer("linear autoencoder", _autoencoder, lambda m: m.mean_, groups=False),
     Completer("k-means", _kmeans, lambda m: _average(m.to_mixture())),
 )
 

@@ -19,6 +19,7 @@ from mixmend.files.container import FORMAT, FORMAT_VERSION, read_container, writ
 _MODELS: dict[str, str] = {
     "gaussian-mixture": "mixmend.mixtures.estimator:GaussianMixture",
     "k-means": "mixmend.mixtures.kmeans:KMeans",
+    "linear-autoencoder": "mixmend.factors.autoencoder:LinearAutoencoder",
     "matrix-factorization": "mixmend.factors.estimator:MatrixFactorization",
     "neural-factorization": "mixmend.factors.neural:NeuralFactorization",
 }
