@@ -184,6 +184,7 @@ def test_features_are_wanted_where_there_were_some_and_only_there(case, model):
 
 @pytest.mark.slow
 @pytest.mark.shared
+@pytest.mark.filterwarnings("ignore::mixmend.errors.EmptyEntityWarning")
 def test_a_network_with_features_on_movielens(shared_path):
     """Published graph networks with features reach 0.905 on this split."""
     folder = "data/ratings/movielens_100k"
