@@ -46,7 +46,7 @@ def test_features_are_read_used_and_kept(mixmend, tmp_path, featured, model):
         f"mixmend: note: column 'blank' of {columns} is empty, and left out.",
     ]
     fitted = mm.load(output)
-    assert fitted.row_feature_names_ == ("constant", "age")
+    assert fitted.row_feature_names_[:2] == ("constant", "age")
     # somebody new, of whom nothing is known but the age
     new, pairs, known = tmp_path / "new.csv", tmp_path / "pairs.csv", tmp_path / "known.csv"
     new.write_text(ratings.read_text() + "anna,i3,3.0\n")
@@ -144,6 +144,55 @@ def test_a_network_is_fitted_and_measured(mixmend, ratings_file, tmp_path):
         *("--max-iter", "2", "--json"),
     )
     assert evaluated.json["models"][0]["mean"]["rmse"] < 2
+
+
+def test_an_autoencoder_is_chosen_with_its_regularization(mixmend, ratings_file, tmp_path):
+    output = tmp_path / "m.mixmend"
+    arguments = ["fit", ratings_file, "-m", output, "--model", "autoencoder", "-k", "1,2"]
+    done = mixmend(*arguments, "--json")
+    assert done.code == 0, done.err
+    rows = done.json["candidates"]
+    assert [row["n_components"] for row in rows] == [1] * 7 + [2] * 7
+    assert rows[0]["regularization"] == 0 < rows[1]["regularization"] < rows[2]["regularization"]
+    best = min(rows, key=lambda row: row["rmse"])
+    assert done.json["chosen"] == best
+    model = mm.load(output)
+    assert isinstance(model, mm.LinearAutoencoder)
+    assert (model.n_components, model.regularization) == (
+        best["n_components"],
+        best["regularization"],
+    )
+    assert "linear autoencoder, " in mixmend(*arguments).out
+    assert "autoencoder" in mixmend("info", output).out
+    done = mixmend(*arguments, "--center", "rows")
+    assert done.code == 2
+    assert "autoencoders always stand beside the columns' means" in done.err
+    evaluated = mixmend(
+        *("evaluate", ratings_file, "--models", "autoencoder", "-k", "2", "--folds", "2", "--json")
+    )
+    assert evaluated.json["models"][0]["mean"]["rmse"] < 1
+
+
+def test_what_was_observed_counts_where_it_tells(mixmend, tmp_path):
+    """Rows that see only what they like: their places say more than their values."""
+    rng = np.random.default_rng(0)
+    kinds = np.arange(120) % 2
+    likes = rng.random((120, 40)) < np.where(kinds[:, None] == (np.arange(40) % 2), 0.5, 0.05)
+    values = (
+        3 + np.where(kinds[:, None] == (np.arange(40) % 4 < 2), 1, -1) + rng.normal(size=(120, 40))
+    )
+    ratings = tmp_path / "r.csv"
+    ratings.write_text(
+        "user,item,rating\n"
+        + "".join(f"u{u},i{i},{values[u, i]:.2f}\n" for u, i in np.argwhere(likes))
+    )
+    arguments = ["fit", ratings, "-m", tmp_path / "m", "--model", "als", "-k", "1"]
+    report = mixmend(*arguments, "--json").json
+    assert [row["implicit"] for row in report["candidates"]] == [False, True]
+    without, given = (row["rmse"] for row in report["candidates"])
+    assert given < without
+    assert report["chosen"]["implicit"]
+    assert "observed 1" in mm.load(tmp_path / "m").row_feature_names_
 
 
 def test_without_pytorch_one_line_says_what_to_install(

@@ -154,7 +154,10 @@ def test_factors_can_be_fitted_instead(mixmend, ratings_file, tmp_path):
     done = mixmend(*arguments, "-k", "1-3", "--json")
     assert done.code == 0, done.err
     report = done.json
-    assert [row["n_components"] for row in report["candidates"]] == [1, 2, 3]
+    sizes = [row["n_components"] for row in report["candidates"]]
+    assert sizes[:3] == [1, 2, 3]
+    best = min(report["candidates"][:3], key=lambda row: row["rmse"])
+    assert sizes[3:] == [best["n_components"]]  # once more, with what was observed as features
     assert report["chosen"]["rmse"] == min(row["rmse"] for row in report["candidates"])
     model = mm.load(output)
     assert isinstance(model, mm.MatrixFactorization)

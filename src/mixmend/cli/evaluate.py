@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mixmend.evaluation import EvaluationTable
 
 USUAL_MODELS = ("mixture", "mixture-ml", "biases", "column-mean", "global-mean")
-MODELS = (*USUAL_MODELS, "kmeans", "als", "neural")
+MODELS = (*USUAL_MODELS, "kmeans", "als", "neural", "autoencoder")
 
 _TABLE = "Tables"
 _ONLY_TABLES = ("mechanism", "rate", "repeats")
@@ -221,7 +221,7 @@ def _factory(name: str, modelling: Modelling, features: dict[str, Any]) -> Calla
         "mixture-ml": {"model": Model.mixture, "prior": Prior.none},
         "kmeans": {"model": Model.kmeans, "center": Center.none, "select": Select.heldout},
     }
-    for factors in FACTORS:
+    for factors in (*FACTORS, Model.autoencoder):
         changes[factors.value] = {
             "model": factors,
             "center": Center.auto,

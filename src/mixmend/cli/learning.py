@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from mixmend.completion.predictive import Predictive
+    from mixmend.factors.autoencoder import LinearAutoencoder
     from mixmend.factors.estimator import MatrixFactorization
     from mixmend.factors.neural import NeuralFactorization
     from mixmend.mixtures.estimator import GaussianMixture
@@ -29,6 +30,9 @@ _FEWEST_TO_CHECK = 20
 CANDIDATE_COLUMNS = (
     show.Column("n_components", "K"),
     show.Column("center", "center"),
+    show.Column("regularization", "regularization", ".4g"),
+    show.Column("implicit", "places as features"),
+    show.Column("steps", "steps"),
     show.Column("rmse", "RMSE", ".4f"),
     show.Column("mae", "MAE", ".4f"),
     show.Column("bic", "BIC", ".8g"),
@@ -45,7 +49,7 @@ class Learned:
 
     Attributes
     ----------
-    model : GaussianMixture, KMeans, MatrixFactorization or NeuralFactorization
+    model : GaussianMixture, KMeans, MatrixFactorization, NeuralFactorization or LinearAutoencoder
         Fitted to all observed entries.
     candidates : list of dict
         What was tried.
@@ -57,7 +61,7 @@ class Learned:
         Errors on entries that neither choice nor fit had seen; None if not measured.
     """
 
-    model: GaussianMixture | KMeans | MatrixFactorization | NeuralFactorization
+    model: GaussianMixture | KMeans | MatrixFactorization | NeuralFactorization | LinearAutoencoder
     candidates: list[dict[str, Any]]
     criterion: str
     chosen: int
@@ -67,7 +71,7 @@ class Learned:
         """Say all of it in plain values."""
         model = self.model
         known = {
-            "n_components": _size_of(model),
+            "n_components": size_of(model),
             "center": getattr(model, "center", None),
             "log_likelihood": getattr(model, "log_likelihood_", None),
             "inertia": getattr(model, "inertia_", None),
@@ -228,6 +232,9 @@ def heldout_facts(check: dict[str, Any]) -> Sequence[tuple[str, object]]:
 
 def model_label(model: Any) -> str:
     """Describe a model in a few words."""
+    if hasattr(model, "encoder_"):
+        width = show.count(int(model.n_components), "component")
+        return f"linear autoencoder, {width}, with column means"
     if hasattr(model, "hidden"):
         return f"network, {show.count(int(model.n_factors), 'factor')} and layers of {model.hidden}"
     if hasattr(model, "column_factors_"):
@@ -244,7 +251,7 @@ def model_label(model: Any) -> str:
     return f"Gaussian mixture, {count}{effects[model.center]}"
 
 
-def _size_of(model: Any) -> int | None:
+def size_of(model: Any) -> int | None:
     """How many components, clusters or factors a model has."""
     names = ("n_components", "n_clusters", "n_factors")
     return next((getattr(model, name) for name in names if hasattr(model, name)), None)

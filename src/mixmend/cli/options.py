@@ -41,6 +41,7 @@ class Model(StrEnum):
     kmeans = "kmeans"
     als = "als"
     neural = "neural"
+    autoencoder = "autoencoder"
 
 
 FACTORS = (Model.als, Model.neural)
@@ -287,8 +288,8 @@ class Modelling:
         Model,
         typer.Option(
             help="A Gaussian mixture, K-means (which knows no effects and no prior), or latent "
-            "factors: by alternating least squares, their strengths learned (als), or by a network "
-            "(neural; needs PyTorch).",
+            "factors: by alternating least squares, their strengths learned (als), by a network "
+            "(neural; needs PyTorch) or by a linear autoencoder.",
             rich_help_panel=_MODEL,
         ),
     ] = Model.mixture
@@ -299,7 +300,7 @@ class Modelling:
             "-k",
             metavar="K[,K…]",
             help="How many components or factors; of several (1,2,4 or 1-6) the best is chosen. "
-            "By default 1,2,4,8, and 5,10,20 factors (als) or 16 (neural).",
+            "By default 1,2,4,8, and 5,10,20 factors (als), 16 (neural) or 5,20 (autoencoder).",
             rich_help_panel=_MODEL,
             show_default=False,
         ),
@@ -364,12 +365,16 @@ class Modelling:
             return
         if self.select is not Select.heldout:
             hint = f"'--select {self.select}'"
-            what = "K-means has no likelihood"
-            if self.model in FACTORS:
-                what = "factors are chosen by held-out entries"
+            what = "factors are chosen by held-out entries"
+            if self.model is Model.kmeans:
+                what = "K-means has no likelihood"
             raise typer.BadParameter(what, param_hint=hint)
         if self.model is Model.kmeans and self.center not in (Center.auto, Center.none):
             raise typer.BadParameter("K-means knows no effects", param_hint="'--center'")
+        if self.model is Model.autoencoder and self.center not in (Center.auto, Center.columns):
+            raise typer.BadParameter(
+                "autoencoders always stand beside the columns' means", param_hint="'--center'"
+            )
         if self.model in FACTORS and self.center not in (Center.auto, Center.biases):
             raise typer.BadParameter(
                 "factors always stand beside effects of rows and columns", param_hint="'--center'"
@@ -377,7 +382,9 @@ class Modelling:
 
     def counts(self) -> list[int]:
         """Give the numbers of components or factors to try, increasing."""
-        usual = {Model.als: "5,10,20", Model.neural: "16"}.get(self.model, "1,2,4,8")
+        usual = {Model.als: "5,10,20", Model.neural: "16", Model.autoencoder: "5,20"}.get(
+            self.model, "1,2,4,8"
+        )
         return parse_counts(usual if self.components is None else self.components)
 
 
