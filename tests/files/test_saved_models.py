@@ -157,7 +157,8 @@ def test_only_models_are_saved(tmp_path):
         save({"a": 1}, tmp_path / "m")
     assert str(caught.value) == (
         "A dict is not a model that mixmend can save. "
-        "Save one of: gaussian-mixture, k-means, matrix-factorization, test-thing."
+        "Save one of: gaussian-mixture, k-means, linear-autoencoder, matrix-factorization, "
+        "neural-factorization, test-thing."
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -251,8 +252,8 @@ def test_unknown_kind(tmp_path):
     path = with_header(saved(tmp_path), kind="hidden-markov")
     assert message_of(path) == (
         "FILE holds a model of the kind 'hidden-markov', which is not known here (known: "
-        "gaussian-mixture, k-means, matrix-factorization, test-thing). Upgrade mixmend, or import "
-        "the package that made it."
+        "gaussian-mixture, k-means, linear-autoencoder, matrix-factorization, "
+        "neural-factorization, test-thing). Upgrade mixmend, or import the package that made it."
     )
     assert read_model_header(path)["kind"] == "hidden-markov"
 
