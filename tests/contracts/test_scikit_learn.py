@@ -64,7 +64,7 @@ CHECKED = {
     "k-means": (mm.KMeans(2), WEIGHTS),
     "factors": (mm.MatrixFactorization(1, center="biases", inference="variational"), WEIGHTS),
     "network": (mm.NeuralFactorization(1, hidden=(4,), max_iter=2), WEIGHTS),
-    "linear autoencoder": (mm.LinearAutoencoder(1), WEIGHTS),
+    "linear autoencoder": (mm.LinearAutoencoder(1), {}),
     "imputer": (mm.MixtureImputer(), {}),
     "imputer by two components": (mm.MixtureImputer(2), {}),
 }
