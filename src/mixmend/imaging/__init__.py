@@ -9,17 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixmend.imaging.palette import Quantized, quantize
     from mixmend.imaging.pictures import Picture, as_picture, write_picture
 
 _HOMES = {
     "Picture": "mixmend.imaging.pictures",
+    "Quantized": "mixmend.imaging.palette",
     "as_picture": "mixmend.imaging.pictures",
+    "quantize": "mixmend.imaging.palette",
     "write_picture": "mixmend.imaging.pictures",
 }
 
 __all__ = [
     "Picture",
+    "Quantized",
     "as_picture",
+    "quantize",
     "write_picture",
 ]
 
