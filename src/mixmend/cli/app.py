@@ -16,6 +16,7 @@ from mixmend.cli import (
     impute,
     info,
     predict,
+    quantize,
     recommend,
     similar,
 )
@@ -60,5 +61,17 @@ def _group(
     """Do nothing: ``--version`` is answered early, ``--traceback`` before the parsing."""
 
 
-for _module in (demo, complete, impute, fit, predict, recommend, similar, evaluate, info, doctor):
+for _module in (
+    demo,
+    complete,
+    impute,
+    fit,
+    predict,
+    recommend,
+    similar,
+    evaluate,
+    quantize,
+    info,
+    doctor,
+):
     _module.register(app)

@@ -181,7 +181,7 @@ def quantize(
     if wanted is not None and len(colours.counts) <= wanted:
         if len(colours.counts) < wanted:
             warnings.warn(
-                f"The picture has {len(colours.counts)} colours, fewer than n_colors={wanted}: "
+                f"The picture has {_so_many(len(colours.counts))}, fewer than n_colors={wanted}: "
                 "all are kept exactly.",
                 UserWarning,
                 stacklevel=2,
@@ -201,6 +201,10 @@ def quantize(
         indices = _dithered(colours, palette, space)
         return _finished(picture, colours, palette, None, indices)
     return _finished(picture, colours, palette, labels)
+
+
+def _so_many(count: int) -> str:
+    return f"{count} colour{'' if count == 1 else 's'}"
 
 
 def _wanted(n_colors: Any, method: str) -> int | None:
