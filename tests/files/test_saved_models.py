@@ -158,7 +158,7 @@ def test_only_models_are_saved(tmp_path):
     assert str(caught.value) == (
         "A dict is not a model that mixmend can save. "
         "Save one of: gaussian-mixture, k-means, linear-autoencoder, matrix-factorization, "
-        "neural-factorization, test-thing."
+        "neural-factorization, patch-prior, test-thing."
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -253,7 +253,8 @@ def test_unknown_kind(tmp_path):
     assert message_of(path) == (
         "FILE holds a model of the kind 'hidden-markov', which is not known here (known: "
         "gaussian-mixture, k-means, linear-autoencoder, matrix-factorization, "
-        "neural-factorization, test-thing). Upgrade mixmend, or import the package that made it."
+        "neural-factorization, patch-prior, test-thing). Upgrade mixmend, or import the package "
+        "that made it."
     )
     assert read_model_header(path)["kind"] == "hidden-markov"
 

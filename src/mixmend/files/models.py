@@ -17,6 +17,7 @@ from mixmend.files.container import FORMAT, FORMAT_VERSION, read_container, writ
 
 # Names, not classes: a file is read by its model's module, which lies above this one.
 _MODELS: dict[str, str] = {
+    "patch-prior": "mixmend.imaging.prior:PatchPrior",
     "gaussian-mixture": "mixmend.mixtures.estimator:GaussianMixture",
     "k-means": "mixmend.mixtures.kmeans:KMeans",
     "linear-autoencoder": "mixmend.factors.autoencoder:LinearAutoencoder",

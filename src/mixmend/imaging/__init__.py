@@ -1,4 +1,4 @@
-"""Mixtures put to work on pictures: palettes, and samples of new pictures.
+"""Mixtures put to work on pictures: palettes, priors of patches, and restoration.
 
 The names below are imported when first used.
 """
@@ -9,21 +9,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixmend.imaging.denoising import deblur, denoise, inpaint
     from mixmend.imaging.palette import Quantized, quantize
     from mixmend.imaging.pictures import Picture, as_picture, write_picture
+    from mixmend.imaging.prior import PatchPrior
 
 _HOMES = {
+    "PatchPrior": "mixmend.imaging.prior",
     "Picture": "mixmend.imaging.pictures",
     "Quantized": "mixmend.imaging.palette",
     "as_picture": "mixmend.imaging.pictures",
+    "deblur": "mixmend.imaging.denoising",
+    "denoise": "mixmend.imaging.denoising",
+    "inpaint": "mixmend.imaging.denoising",
     "quantize": "mixmend.imaging.palette",
     "write_picture": "mixmend.imaging.pictures",
 }
 
 __all__ = [
+    "PatchPrior",
     "Picture",
     "Quantized",
     "as_picture",
+    "deblur",
+    "denoise",
+    "inpaint",
     "quantize",
     "write_picture",
 ]

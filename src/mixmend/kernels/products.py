@@ -24,7 +24,8 @@ intrinsic: Any = extending.intrinsic
 
 
 @cache
-def _wide_registers() -> bool:
+def wide_registers() -> bool:
+    """Whether this processor has registers of 512 bits."""
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
 
@@ -32,9 +33,9 @@ def block_shape(d: int, itemsize: int = 8) -> tuple[tuple[int, ...], tuple[int, 
     """Tokens of rows and lanes that fit this processor's registers for d columns."""
     if d <= 4:
         return LANES[4], LANES[4]
-    if itemsize == 4 and not _wide_registers():
+    if itemsize == 4 and not wide_registers():
         return LANES[4], LANES[16 if -(-d // 8) % 2 == 0 else 8]
-    if not _wide_registers():
+    if not wide_registers():
         return LANES[4], LANES[8]
     return LANES[8], LANES[16 if -(-d // 8) % 2 == 0 else 8]
 
@@ -160,6 +161,59 @@ def add_square_sums(
         return context.get_dummy_value()
 
     return _arguments(a, b, out, rows, lanes, 1), codegen
+
+
+@intrinsic
+def add_squares_by_lane(
+    typingctx: Any,
+    a: Any,
+    a_at: Any,
+    a_step: Any,
+    a_gap: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    count: Any,
+    out: Any,
+    out_at: Any,
+    rows: Any,
+    lanes: Any,
+) -> Any:
+    """``out[out_at + lane] += sum_r (sum_t a[…] b[…])^2``: squared on the spot, over the rows."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = _outer_sums(context, builder, signature, args)
+        size = signature.args[8].dtype.bitwidth // 8
+        data = _data(context, builder, signature.args[8], args[8])
+        place = _vector_at(builder, data, args[9], sums[0].type)
+        total = builder.load(place, align=size)
+        for s in sums:
+            total = _fma(builder, s, s, total)
+        builder.store(total, place, align=size)
+        return context.get_dummy_value()
+
+    return _arguments(a, b, out, rows, lanes, 1), codegen
+
+
+@intrinsic
+def any_below(typingctx: Any, a: Any, a_at: Any, b: Any, b_at: Any, lanes: Any) -> Any:
+    """Whether ``a[a_at + lane] < b[b_at + lane]`` in any lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        size = signature.args[0].dtype.bitwidth // 8
+        element = ir.DoubleType() if size == 8 else ir.FloatType()
+        kind = ir.VectorType(element, signature.args[-1].count)
+        left, right = (
+            builder.load(
+                _vector_at(builder, _data(context, builder, kinds, array), at, kind), align=size
+            )
+            for kinds, array, at in zip(signature.args[:3:2], args[:3:2], args[1:4:2], strict=True)
+        )
+        below = builder.fcmp_ordered("<", left, right)
+        bits = ir.IntType(kind.count)
+        return builder.icmp_unsigned("!=", builder.bitcast(below, bits), ir.Constant(bits, 0))
+
+    return types.boolean(a, types.uint64, b, types.uint64, lanes), codegen
 
 
 def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:

@@ -22,7 +22,7 @@ from numba.extending import models, register_model
 
 intrinsic: Any = extending.intrinsic
 
-LANES = {width: (0,) * width for width in (4, 8, 16)}
+LANES = {width: (0,) * width for width in (4, 8, 16, 32, 64)}
 """Width tokens to hand to kernels."""
 
 

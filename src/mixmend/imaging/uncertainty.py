@@ -1,0 +1,47 @@
+"""How far a restored pixel may be off."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmend.imaging.patches import PatchGrid
+from mixmend.imaging.prior import PatchPrior
+from mixmend.kernels.patch_search import Grid, add_of_winners
+from mixmend.kernels.threads import fixed_order
+
+Array = NDArray[np.float64]
+
+CALIBRATION = 1.1
+"""What patch posterior variances are multiplied with: on photographs with noise of 25 / 255
+it makes 90 % of pixels lie within 1.645 standard deviations."""
+
+
+@fixed_order()
+def pixel_variances(
+    prior: PatchPrior, winners: NDArray[np.int32], grid: PatchGrid, noise: float
+) -> Array:
+    """Variances of the pixels of a denoised picture, shape (height, width).
+
+    Each patch's posterior variance, given its component and its noisy pixels, is averaged
+    over the patches that a pixel is part of and multiplied with `CALIBRATION`.
+
+    Parameters
+    ----------
+    prior : PatchPrior
+    winners : ndarray of int32
+        Components of the patches of ``grid``.
+    grid : PatchGrid
+    noise : float
+        Variance of the noise.
+    """
+    d = prior.patch_size**2
+    values = np.empty((prior.n_components, d))
+    for k, covariance in enumerate(prior.covariances):
+        noisy = covariance + noise * np.eye(d)
+        values[k] = noise * np.diagonal(np.linalg.solve(noisy, covariance))
+    if prior.remove_mean:  # nothing but the noise tells a patch's brightness
+        values += noise / d
+    total = np.zeros(grid.shape)
+    add_of_winners(values, Grid(grid.rows, grid.columns, grid.patch_size), winners, total)
+    return np.asarray(CALIBRATION * total / grid.counts)
