@@ -10,6 +10,7 @@ from mixmend._version import __version__
 from mixmend.cli import (
     complete,
     demo,
+    denoise,
     doctor,
     evaluate,
     fit,
@@ -71,6 +72,7 @@ for _module in (
     similar,
     evaluate,
     quantize,
+    denoise,
     info,
     doctor,
 ):
