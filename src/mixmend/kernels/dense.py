@@ -21,8 +21,8 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.full import NEGLIGIBLE
 from mixmend.kernels.products import multiply
+from mixmend.kernels.shares import NEGLIGIBLE
 from mixmend.kernels.simd import (
     accumulate,
     add,

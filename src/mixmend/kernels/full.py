@@ -38,12 +38,10 @@ from mixmend.kernels.lanes import (
     times_symmetric,
 )
 from mixmend.kernels.products import add_outer, add_square_sums
-from mixmend.kernels.simd import add, exp_below, fma, load, mul, store, sub, zeros
+from mixmend.kernels.shares import weighted_shares
+from mixmend.kernels.simd import fma, load, store
 
 LOG_2PI = math.log(2.0 * math.pi)
-
-NEGLIGIBLE = -60.0
-"""exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
 
 
 class Tables(NamedTuple):
@@ -210,44 +208,6 @@ def subtract_distances(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any) -> float:
-    """Turn log joint densities (K, rows) into weighted responsibilities; returns their sum.
-
-    That is the weighted sum of the rows' log densities. Rows beyond ``n_rows`` up to whole
-    vectors must hold finite numbers.
-    """
-    n_components, width = joint.shape
-    flat = joint.reshape(-1)
-    top = np.empty(len(lanes))
-    total = 0.0
-    for r in range(0, n_rows, len(lanes)):
-        for i in range(len(lanes)):
-            top[i] = joint[0, r + i]
-        for k in range(1, n_components):
-            for i in range(len(lanes)):
-                top[i] = max(top[i], joint[k, r + i])
-        largest = load(top, uint64(0), lanes)
-        evidence = zeros(flat, lanes)
-        for k in range(n_components):
-            here = uint64(k) * uint64(width) + uint64(r)
-            share = exp_below(sub(load(flat, here, lanes), largest), NEGLIGIBLE)
-            evidence = add(evidence, share)
-            store(flat, here, share)
-        sums = np.empty(len(lanes))
-        store(sums, uint64(0), evidence)
-        for i in range(len(lanes)):
-            weight = weights[r + i]
-            if r + i < n_rows:
-                total += weight * (top[i] + math.log(sums[i]))
-            sums[i] = weight / sums[i]
-        factor = load(sums, uint64(0), lanes)
-        for k in range(n_components):
-            here = uint64(k) * uint64(width) + uint64(r)
-            store(flat, here, mul(load(flat, here, lanes), factor))
-    return total
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_moments(
     n_rows: int, used: int, shape: Any, residuals: Any, joint: Any, table: Any, out: Any
 ) -> None:
@@ -358,18 +318,8 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             subtract_distances(
                 tables.whiteners, width, n_rows, shape, work.residuals, work.joint, squares
             )
-        for r in range(n_rows):
-            u = layout.order[start + r]
-            weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
-            for k in range(n_components):
-                if len(rows.log_joint) > 0:
-                    rows.log_joint[u, k] = work.joint[k, r]
-                if len(rows.shares) > 0:
-                    work.joint[k, r] = weights[r] * rows.shares[u, k]
-        for r in range(n_rows, len(weights)):
-            weights[r] = 0.0
-        if len(rows.shares) == 0:
-            sums.log_likelihood[task] += bayes(work.joint, n_rows, tile_lanes, weights)
+        here = (layout.order, start, n_rows)
+        sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             out = (sums.rows[task, kind], sums.first[task, kind], sums.second[task, kind])
             add_moments(n_rows, width, shape, work.residuals, work.joint, work.weighted, out)

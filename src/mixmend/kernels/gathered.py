@@ -21,7 +21,8 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.full import LOG_2PI, add_moments, bayes, subtract_distances
+from mixmend.kernels.full import LOG_2PI, add_moments, subtract_distances
+from mixmend.kernels.shares import weighted_shares
 from mixmend.kernels.simd import load, store, sub
 
 
@@ -214,18 +215,8 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         n_rows = layout.run_starts[tile + 1] - start
         used = _fill(layout, start, n_rows, pattern, shape[1], work)
         subtract_distances(work.whiteners, used, n_rows, shape, work.residuals, work.joint, squares)
-        for r in range(n_rows):
-            u = layout.order[start + r]
-            weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
-            for k in range(n_components):
-                if len(rows.log_joint) > 0:
-                    rows.log_joint[u, k] = work.joint[k, r]
-                if len(rows.shares) > 0:
-                    work.joint[k, r] = weights[r] * rows.shares[u, k]
-        for r in range(n_rows, size):
-            weights[r] = 0.0
-        if len(rows.shares) == 0:
-            sums.log_likelihood[task] += bayes(work.joint, n_rows, tile_lanes, weights)
+        here = (layout.order, start, n_rows)
+        sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             add_moments(n_rows, used, shape, work.residuals, work.joint, work.weighted, found)
     if current >= 0 and len(sums.second) > 0:

@@ -20,6 +20,7 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
+from mixmend.kernels.shares import NEGLIGIBLE
 from mixmend.kernels.simd import (
     accumulate,
     add,
@@ -43,9 +44,6 @@ RUN = 256
 
 TASKS = 64
 """Parts of equal numbers of entries that a block is cut into: enough to balance threads."""
-
-NEGLIGIBLE = -60.0
-"""exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
 
 
 @numba.njit(cache=True, nogil=True)

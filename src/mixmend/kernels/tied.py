@@ -18,8 +18,8 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.full import bayes
 from mixmend.kernels.products import multiply
+from mixmend.kernels.shares import bayes
 from mixmend.kernels.simd import fma, load, minus, scale, store, zeros
 
 _AT_ONCE = 4

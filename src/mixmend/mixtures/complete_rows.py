@@ -15,8 +15,9 @@ from scipy.special import logsumexp
 
 from mixmend.em.block import Block
 from mixmend.kernels import dense as kernels
-from mixmend.kernels.full import NEGLIGIBLE, Rows
+from mixmend.kernels.full import Rows
 from mixmend.kernels.products import block_shape, padded_columns
+from mixmend.kernels.shares import NEGLIGIBLE
 from mixmend.kernels.threads import threads_for
 
 Array: TypeAlias = NDArray[np.float64]

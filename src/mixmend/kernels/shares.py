@@ -1,0 +1,76 @@
+"""Responsibilities of a tile of rows, one row in each lane, from its log joint densities."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from numba import uint64
+
+from mixmend.kernels.simd import add, exp_below, load, mul, store, sub, zeros
+
+NEGLIGIBLE = -60.0
+"""exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any) -> float:
+    """Turn log joint densities (K, rows) into weighted responsibilities; returns their sum.
+
+    That is the weighted sum of the rows' log densities. Rows beyond ``n_rows`` up to whole
+    vectors must hold finite numbers.
+    """
+    n_components, width = joint.shape
+    flat = joint.reshape(-1)
+    top = np.empty(len(lanes))
+    total = 0.0
+    for r in range(0, n_rows, len(lanes)):
+        for i in range(len(lanes)):
+            top[i] = joint[0, r + i]
+        for k in range(1, n_components):
+            for i in range(len(lanes)):
+                top[i] = max(top[i], joint[k, r + i])
+        largest = load(top, uint64(0), lanes)
+        evidence = zeros(flat, lanes)
+        for k in range(n_components):
+            here = uint64(k) * uint64(width) + uint64(r)
+            share = exp_below(sub(load(flat, here, lanes), largest), NEGLIGIBLE)
+            evidence = add(evidence, share)
+            store(flat, here, share)
+        sums = np.empty(len(lanes))
+        store(sums, uint64(0), evidence)
+        for i in range(len(lanes)):
+            weight = weights[r + i]
+            if r + i < n_rows:
+                total += weight * (top[i] + math.log(sums[i]))
+            sums[i] = weight / sums[i]
+        factor = load(sums, uint64(0), lanes)
+        for k in range(n_components):
+            here = uint64(k) * uint64(width) + uint64(r)
+            store(flat, here, mul(load(flat, here, lanes), factor))
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def weighted_shares(rows: Any, here: Any, joint: Any, lanes: Any, weights: Any) -> float:
+    """Turn the log joint densities (K, rows) of a tile into weighted shares, in place.
+
+    ``here`` is (order, start, n_rows): the rows that the tile holds. ``rows`` has their weights,
+    takes their log joint densities where somebody wants these, and may hold given shares, which
+    then count instead. ``weights`` (rows,) is filled. Returns the weighted sum of the rows' log
+    densities, 0 with given shares.
+    """
+    order, start, n_rows = here
+    for r in range(n_rows):
+        u = order[start + r]
+        weights[r] = rows.weights[u] if len(rows.weights) > 0 else 1.0
+        for k in range(len(joint)):
+            if len(rows.log_joint) > 0:
+                rows.log_joint[u, k] = joint[k, r]
+            if len(rows.shares) > 0:
+                joint[k, r] = weights[r] * rows.shares[u, k]
+    for r in range(n_rows, len(weights)):
+        weights[r] = 0.0
+    return 0.0 if len(rows.shares) > 0 else bayes(joint, n_rows, lanes, weights)
