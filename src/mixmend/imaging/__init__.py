@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mixmend.imaging.palette import Quantized, quantize
     from mixmend.imaging.pictures import Picture, as_picture, write_picture
     from mixmend.imaging.prior import PatchPrior
+    from mixmend.imaging.sampling import sample_image
 
 _HOMES = {
     "PatchPrior": "mixmend.imaging.prior",
@@ -23,6 +24,7 @@ _HOMES = {
     "denoise": "mixmend.imaging.denoising",
     "inpaint": "mixmend.imaging.denoising",
     "quantize": "mixmend.imaging.palette",
+    "sample_image": "mixmend.imaging.sampling",
     "write_picture": "mixmend.imaging.pictures",
 }
 
@@ -35,6 +37,7 @@ __all__ = [
     "denoise",
     "inpaint",
     "quantize",
+    "sample_image",
     "write_picture",
 ]
 

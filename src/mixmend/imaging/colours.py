@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmend.imaging.clusters import Array, Points
+from mixmend.imaging.clusters import Array, Points, merged
 from mixmend.imaging.pictures import Picture
 from mixmend.kernels import colours as kernels
 
@@ -62,6 +62,11 @@ class Histogram:
     def has_alpha(self) -> bool:
         """Whether any pixel is not wholly opaque."""
         return bool(self.pixels.shape[2] == 4)
+
+    @property
+    def channels(self) -> NDArray[np.uint8]:
+        """The distinct colours in the channels that differ: (n, 3), or (n, 4) with opacity."""
+        return self.colours if self.has_alpha else self.colours[:, :3]
 
     def spread(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A number of each colour given to its pixels, shape (h, w)."""
@@ -165,3 +170,13 @@ def to_colours(points: Array, space: Space) -> NDArray[np.uint8]:
 def points_of(colours: Histogram, space: Space) -> Points:
     """The distinct colours as weighted points."""
     return Points(to_points(colours.colours, space), colours.counts.astype(np.float64))
+
+
+def cells(colours: Histogram, points: Points, most: int) -> Points:
+    """Colours put together by their leading bits until at most ``most`` are left."""
+    found = points
+    for bits in (7, 6, 5, 4):
+        if len(found.weights) <= most:
+            break
+        found, _ = merged(points, packed(colours.channels, bits))
+    return found

@@ -18,6 +18,7 @@ from mixmend.imaging.colours import (
     SPACES,
     Histogram,
     Space,
+    cells,
     histogram,
     packed,
     points_of,
@@ -188,7 +189,7 @@ def quantize(
             )
         return _finished(picture, colours, colours.colours, np.arange(len(colours.counts)))
     if method == "gmm":
-        coarse = _cells(colours, points, mixed.MOST_POINTS)[0]
+        coarse = cells(colours, points, mixed.MOST_POINTS)
         options = mixed.Options(n_init, floor, picture.is_grey)
         centres, labels = mixed.mixture_palette(points, coarse, wanted, options, rng)
         palette = _as_palette(centres, space, picture)
@@ -221,30 +222,13 @@ def _wanted(n_colors: Any, method: str) -> int | None:
     return int(n_colors)
 
 
-def _cells(
-    colours: Histogram, points: clusters.Points, most: int
-) -> tuple[clusters.Points, NDArray[np.int64]]:
-    """Colours put together by their leading bits until at most ``most`` are left."""
-    if len(points.weights) <= most:
-        return points, np.arange(len(points.weights))
-    for bits in (7, 6, 5, 4):
-        cells, place = clusters.merged(points, packed(_channels(colours), bits))
-        if len(cells.weights) <= most:
-            break
-    return cells, place
-
-
-def _channels(colours: Histogram) -> NDArray[np.uint8]:
-    return colours.colours if colours.has_alpha else colours.colours[:, :3]
-
-
 def _settled(
     colours: Histogram, points: clusters.Points, wanted: int, n_init: int, rng: np.random.Generator
 ) -> tuple[clusters.Array, NDArray[np.int64]]:
     """K-means: starts on cells of 5 bits, the best goes on with cells of 6 and all colours."""
     levels: list[tuple[clusters.Points, NDArray[np.int64]]] = []
     if len(points.weights) > _FEW:
-        keys = _channels(colours)
+        keys = colours.channels
         levels = [clusters.merged(points, packed(keys, bits)) for bits in (5, 6)]
         levels = [level for level in levels if len(level[0].weights) > 4 * wanted]
     levels.append((points, np.arange(len(points.weights))))
@@ -259,20 +243,24 @@ def _settled(
         runs.append(clusters.lloyd(start, first, tol=_START_TOL, max_iter=_MOST_ROUNDS))
     runs.sort(key=lambda run: run[2])
     runs = [(centres, labels[levels[0][1]], cost) for centres, labels, cost in runs[:_GO_ON]]
-    for cells, place in levels[1:]:
-        last = cells is points
-        rounds = max(_LAST_ROUNDS, _LAST_VISITS // len(cells.weights)) if last else _MOST_ROUNDS
+    for finer_cells, place in levels[1:]:
+        last = finer_cells is points
+        rounds = _last_rounds(finer_cells) if last else _MOST_ROUNDS
         finer = []
         for centres, labels, _ in runs[:1] if last else runs:
-            guesses = np.empty(len(cells.weights), np.int64)
+            guesses = np.empty(len(finer_cells.weights), np.int64)
             guesses[place] = labels
             centres, labels, cost = clusters.lloyd(
-                cells, centres, tol=_TOL, max_iter=rounds, guesses=guesses
+                finer_cells, centres, tol=_TOL, max_iter=rounds, guesses=guesses
             )
             finer.append((centres, labels[place], cost))
         runs = sorted(finer, key=lambda run: run[2])
     centres, labels, _ = runs[0]
     return centres, labels
+
+
+def _last_rounds(points: clusters.Points) -> int:
+    return max(_LAST_ROUNDS, _LAST_VISITS // len(points.weights))
 
 
 def _as_palette(centres: clusters.Array, space: Space, picture: Picture) -> NDArray[np.uint8]:
