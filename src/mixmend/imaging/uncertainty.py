@@ -12,7 +12,7 @@ from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
 
-CALIBRATION = 1.1
+CALIBRATION = 1.2
 """What patch posterior variances are multiplied with: on photographs with noise of 25 / 255
 it makes 90 % of pixels lie within 1.645 standard deviations."""
 
