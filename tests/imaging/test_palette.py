@@ -122,6 +122,7 @@ def test_every_entry_is_taken_even_where_rounding_brings_centres_together():
     assert found.counts.min() > 0
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("space", ["srgb", "linear", "oklab"])
 def test_grey_pictures_stay_grey(soft_picture, space):
     grey = soft_picture[:, :, 1]

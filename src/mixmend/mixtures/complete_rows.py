@@ -121,7 +121,8 @@ def moments(columns: Columns, block: Block, shares: Array | None = None) -> Mome
         rows = sums.rows.sum(axis=0)[:n_components]
     else:
         rows = shares.sum(axis=0) if weights is None else weights @ shares
-    total = sums.moments.sum(axis=0)[:, :n_components]
+    # lanes beyond K hold what was in memory
+    total = sums.moments[:, :, :n_components].sum(axis=0)
     gaps = (columns.means - columns.centre).T
     first, moved = total[:d], gaps * (gaps * rows - 2.0 * total[:d])
     if columns.alike:
