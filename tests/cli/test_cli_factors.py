@@ -152,7 +152,7 @@ def test_an_autoencoder_is_chosen_with_its_regularization(mixmend, ratings_file,
     done = mixmend(*arguments, "--json")
     assert done.code == 0, done.err
     rows = done.json["candidates"]
-    assert [row["n_components"] for row in rows] == [1] * 7 + [2] * 7
+    assert [row["n_components"] for row in rows] == [1] * 5 + [2] * 5
     assert rows[0]["regularization"] == 0 < rows[1]["regularization"] < rows[2]["regularization"]
     best = min(rows, key=lambda row: row["rmse"])
     assert done.json["chosen"] == best

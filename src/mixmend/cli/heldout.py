@@ -18,8 +18,12 @@ _STEPS = {Model.als: {"tol": 0.0}, Model.neural: {"validation_share": 0.0}}
 """Models that stop early on held-out entries, and what else makes the last fit take as many
 steps as were best there."""
 
-_SHRINKAGE = (0.0, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1)
+_SHRINKAGE = (0.0, 0.01, 0.03, 0.05, 0.1)
 """Regularisation of an autoencoder, as shares of all the squares about the mean."""
+
+_AUTOENCODER_STEPS, _AUTOENCODER_TOL = 100, 1e-4
+"""Where its fits end at the latest: what comes after changes errors in the fourth digit, and
+those that go on longest are the worst."""
 
 
 class _Try(NamedTuple):
@@ -155,7 +159,8 @@ def _autoencoders(obs: ObservedMatrix, options: Modelling, count: int) -> list[A
         LinearAutoencoder(
             min(count, *obs.shape),
             regularization=share * squares,
-            max_iter=options.max_iter,
+            max_iter=min(options.max_iter, _AUTOENCODER_STEPS),
+            tol=max(options.tol, _AUTOENCODER_TOL),
             random_state=options.random_state,
         )
         for share in _SHRINKAGE
