@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixmend import checks
 from mixmend.completion.completer import Completer
-from mixmend.errors import DataError, EmptyEntityWarning
+from mixmend.errors import EmptyEntityWarning
 from mixmend.factors.folded import FoldedFactors
+from mixmend.factors.problem import demand_cells, demand_rank
 from mixmend.factors.subspace import Subspace, fit_subspace, hidden_codes
 from mixmend.factors.sweeps import Side
 from mixmend.kernels.threads import fixed_order
@@ -158,7 +159,8 @@ class LinearAutoencoder(
         max_iter = checks.whole("max_iter", self.max_iter, 1)
         tol = checks.number("tol", self.tol)
         obs = as_observed(X, row_weights=sample_weight, copy=False)
-        _check_data(obs, n_components)
+        demand_cells(obs)
+        demand_rank(obs, "n_components", n_components)
         fit = fit_subspace(
             obs,
             n_components,
@@ -234,19 +236,3 @@ class LinearAutoencoder(
         model.history_, model.converged_ = list(header["history"]), bool(header["converged"])
         model.n_iter_ = len(model.history_)
         return model
-
-
-def _check_data(obs: ObservedMatrix, n_components: int) -> None:
-    n, d = obs.shape
-    if obs.n_observed == 0:
-        raise DataError("X has no observed cell: there is nothing to fit.")
-    weights = obs.row_weights
-    if weights is not None and not np.any(weights * obs.row_counts > 0):
-        raise DataError(
-            "All row weights are zero where a cell is observed: nothing is left to fit."
-        )
-    if n_components > min(n, d):
-        raise DataError(
-            f"n_components={n_components} is more than the {n} × {d} matrix can tell apart. "
-            f"Ask for at most {min(n, d)}."
-        )

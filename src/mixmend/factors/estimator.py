@@ -342,9 +342,6 @@ class MatrixFactorization(
         check_is_fitted(self, "column_factors_")
         return self.n_features_in_, self.column_labels_
 
-    def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
-        return self._described.explicit(obs, row_features, self._options.missing_features)
-
     def _fold_described(self, obs: ObservedMatrix, explicit: Array | None) -> FoldedFactors:
         """Solve for the rows given the columns, exactly as the fit does."""
         options, state = self._options, self._state

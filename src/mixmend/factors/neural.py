@@ -300,9 +300,6 @@ class NeuralFactorization(
         check_is_fitted(self, "column_factors_")
         return self.n_features_in_, self.column_labels_
 
-    def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
-        return self._described.explicit(obs, row_features, self._options.missing_features)
-
     def _fold_described(self, obs: ObservedMatrix, explicit: Array | None) -> FoldedNetwork:
         """Solve for the rows with the network fixed, exactly as the fit does."""
         network, scale = self._network, self.scale_

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend import checks
-from mixmend.errors import DataError, MixmendError
+from mixmend.errors import MixmendError
 from mixmend.factors.features import MISSING
 from mixmend.factors.network import HEADS
 from mixmend.factors.neural_folding import Penalty, standard_view
-from mixmend.factors.problem import CENTERS, directions_asked
+from mixmend.factors.problem import CENTERS, demand_cells, directions_asked
 from mixmend.mixtures.starts import grand_mean
 from mixmend.observed.compressed import Compressed
 from mixmend.observed.holdout import subtract_row_means
@@ -152,13 +152,8 @@ def pose(
     DataError
         If nothing is observed, or nothing counts.
     """
-    if obs.n_observed == 0:
-        raise DataError("X has no observed cell: there is nothing to fit.")
+    demand_cells(obs)
     weights = obs.row_weights
-    if weights is not None and not np.any(weights * obs.row_counts > 0):
-        raise DataError(
-            "All row weights are zero where a cell is observed: nothing is left to fit."
-        )
     mean = 0.0 if options.center == "none" else grand_mean(obs)
     centred = standard_view(obs.by_row, row_offsets(obs, options.center, mean), 1.0).values
     counts = np.ones(len(centred)) if weights is None else np.repeat(weights, obs.row_counts)

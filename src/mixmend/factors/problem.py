@@ -193,21 +193,31 @@ def pose(obs: ObservedMatrix, options: Options) -> Problem:
     DataError
         If nothing is observed, or there are more factors than rows or columns.
     """
-    weights = obs.row_weights
+    demand_cells(obs)
+    demand_rank(obs, "n_factors", options.n_factors)
+    mean = 0.0 if options.center == "none" else grand_mean(obs)
+    return Problem(obs, options, mean, row_means(obs, options, mean))
+
+
+def demand_cells(obs: ObservedMatrix) -> None:
+    """Refuse a matrix without an observed cell that counts."""
     if obs.n_observed == 0:
         raise DataError("X has no observed cell: there is nothing to fit.")
+    weights = obs.row_weights
     if weights is not None and not np.any(weights * obs.row_counts > 0):
         raise DataError(
             "All row weights are zero where a cell is observed: nothing is left to fit."
         )
+
+
+def demand_rank(obs: ObservedMatrix, name: str, rank: int) -> None:
+    """Refuse more directions than a matrix has rows or columns."""
     n, d = obs.shape
-    if options.n_factors > min(n, d):
+    if rank > min(n, d):
         raise DataError(
-            f"n_factors={options.n_factors} is more than the {n} × {d} matrix can tell apart. "
+            f"{name}={rank} is more than the {n} × {d} matrix can tell apart. "
             f"Ask for at most {min(n, d)}."
         )
-    mean = 0.0 if options.center == "none" else grand_mean(obs)
-    return Problem(obs, options, mean, row_means(obs, options, mean))
 
 
 def row_means(obs: ObservedMatrix, options: Options, mean: float) -> Array | None:

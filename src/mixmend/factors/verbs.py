@@ -15,6 +15,7 @@ from mixmend.observed.matrix import ObservedMatrix
 
 if TYPE_CHECKING:
     from mixmend.completion.topn import TopN
+    from mixmend.factors.description import RowDescription
     from mixmend.files.completed import CompletedRows
 
 Array = NDArray[np.float64]
@@ -28,9 +29,12 @@ class FeaturedCompleter(Completer):
     features that they had there.
     """
 
-    @abstractmethod
+    _described: RowDescription
+    _options: Any
+
     def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
         """Encoded features of rows, (n, F); None for a model fitted without."""
+        return self._described.explicit(obs, row_features, self._options.missing_features)
 
     @abstractmethod
     def _fold_described(self, obs: ObservedMatrix, explicit: Array | None) -> FoldedRows:
