@@ -31,6 +31,15 @@ def test_distances_are_those_of_the_observed_cells(rng):
             assert found[u, k] == pytest.approx(expected, abs=1e-8)
 
 
+def test_components_without_weight_ask_for_no_widening(rng):
+    X = with_holes(rng, rng.normal(size=(60, 3)), 0.3)
+    mixture = mm.GaussianMixture(2, "full", prior="default", random_state=0).fit(X)
+    mixture.parameters_ = mixture.parameters_._replace(weights=np.array([1.0, 0.0]))
+    found = mahalanobis(folded(mixture, X))
+    assert (found[:, 1] == 0.0).all()
+    assert found[:, 0].max() > 1.0
+
+
 def test_the_factor_is_that_of_a_regression_with_its_coefficients_estimated(rng):
     """Complete rows, one component, next to no prior: the textbook's prediction variance."""
     n, d = 40, 4

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.mixtures.folded_full import FoldedFull
-from mixmend.mixtures.full_e_step import Parameters, posterior
-from mixmend.mixtures.pattern_rows import PatternBlock
+from mixmend.mixtures.full_e_step import posterior
 from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.mixtures.spherical_e_step import Array
 
@@ -117,13 +116,11 @@ def mahalanobis(folded: FoldedFull) -> Array:
     """Squared Mahalanobis distance of each row's observed cells to each component, (n, K).
 
     Twice the covariance changes the log density of p cells by ``-p / 2 log 2 + q / 4``, so a
-    second pass over the rows tells q.
+    second pass over the rows tells q. A component without any weight gets 0.
     """
     own = folded.parameters
-    even = np.full(len(own.weights), 1.0 / len(own.weights))
-    block = PatternBlock(folded.observed, len(own.weights))
-    plain = posterior(Parameters(even, own.means, own.covariances), block)
-    twice = posterior(Parameters(even, own.means, 2.0 * own.covariances), block)
-    gain = twice.log_joint - plain.log_joint
+    twice = posterior(own._replace(covariances=2.0 * own.covariances), folded.block)
+    with np.errstate(invalid="ignore"):
+        gain = twice.log_joint - folded.posterior.log_joint
     halves = 0.5 * np.log(2.0) * folded.observed.row_counts[:, None]
-    return np.asarray(np.maximum(4.0 * (gain + halves), 0.0))
+    return np.maximum(np.where(own.weights > 0, 4.0 * (gain + halves), 0.0), 0.0)

@@ -13,6 +13,7 @@ from mixmend.kernels import conditional as kernels
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures.full_e_step import Parameters, Posterior, lanes_of, whitener
+from mixmend.mixtures.pattern_rows import PatternBlock
 from mixmend.mixtures.spherical_e_step import Array, lane_count
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -32,9 +33,14 @@ class FoldedFull(NamedTuple):
 
     parameters: Parameters
     posterior: Posterior
-    observed: ObservedMatrix
+    block: PatternBlock
     tables: kernels.LaneTables
     inflation: Array | None = None
+
+    @property
+    def observed(self) -> ObservedMatrix:
+        """The rows."""
+        return self.block.observed
 
     @property
     def responsibilities(self) -> Array:
@@ -106,9 +112,9 @@ class FoldedFull(NamedTuple):
 
 def lane_tables(parameters: Parameters) -> kernels.LaneTables:
     """Means, precisions and covariances side by side, for the kernels."""
-    whiteners = [whitener(covariance) for covariance in parameters.covariances]
+    w = whitener(parameters.covariances)
     return kernels.LaneTables(
         lanes_of(parameters.means),
-        lanes_of(np.stack([w.T @ w for w in whiteners])),
+        lanes_of(w.swapaxes(1, 2) @ w),
         lanes_of(parameters.covariances),
     )

@@ -204,8 +204,8 @@ def m_step(statistics: Statistics, parameters: Parameters, density: FullDensity)
         counts += prior.degrees + d + 1.0 + (prior.strength > 0)
     floor = np.diag(density.floors)
     covariances = parameters.covariances.copy()
-    for k in np.flatnonzero(counts > 0):
-        covariances[k] = floored(squares[k] / counts[k], floor)
+    own = counts > 0
+    covariances[own] = floored(squares[own] / counts[own, None, None], floor)
     return Parameters(new_weights(statistics.rows, prior), means, covariances)
 
 
@@ -264,14 +264,14 @@ def log_prior(parameters: Parameters, prior: PriorScales | None) -> float:
     """Log prior density of means, covariances and weights, up to a constant."""
     if prior is None:
         return 0.0
-    total = log_prior_of_weights(parameters.weights, prior)
-    for mean, covariance in zip(parameters.means, parameters.covariances, strict=True):
-        w = whitener(covariance)
-        d = len(mean)
-        exponent = prior.degrees + d + 1.0 + (prior.strength > 0)
-        total += exponent * float(np.log(np.diagonal(w)).sum())
-        total -= 0.5 * float(((w @ prior.scale) * w).sum())
-        total -= 0.5 * prior.strength * float(((w @ (mean - prior.centre)) ** 2).sum())
+    total: float = log_prior_of_weights(parameters.weights, prior)
+    d = parameters.means.shape[1]
+    w = whitener(parameters.covariances)
+    exponent = prior.degrees + d + 1.0 + (prior.strength > 0)
+    total += exponent * float(np.log(np.diagonal(w, axis1=1, axis2=2)).sum())
+    total -= 0.5 * float(((w @ prior.scale) * w).sum())
+    gaps = w @ (parameters.means - prior.centre)[:, :, None]
+    total -= 0.5 * prior.strength * float(np.vdot(gaps, gaps))
     return total
 
 

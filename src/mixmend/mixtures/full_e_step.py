@@ -8,11 +8,12 @@ read, and their sums into statistics.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.special import logsumexp
 
 from mixmend.kernels import full as kernels
 from mixmend.kernels import gathered
@@ -89,17 +90,29 @@ class Posterior(NamedTuple):
 
 
 def whitener(covariance: Array) -> Array:
-    """The lower-triangular W with ``W' W = inv(covariance)``."""
+    """The lower-triangular W with ``W' W = inv(covariance)``; of each, where there are several.
+
+    Examples
+    --------
+    >>> whitener(np.array([np.diag([4.0, 1.0]), np.diag([1.0, 16.0])])).diagonal(0, 1, 2)
+    array([[0.5 , 1.  ],
+           [1.  , 0.25]])
+    """
     factor = np.linalg.cholesky(covariance)
-    return np.asarray(lapack.dtrtri(factor, lower=1)[0])
+    if factor.ndim == 2:
+        return np.asarray(lapack.dtrtri(factor, lower=1)[0])
+    for matrix in factor:
+        matrix[:] = lapack.dtrtri(matrix, lower=1)[0]
+    return np.asarray(factor)
 
 
 def lanes_of(matrices: Array) -> Array:
     """(K, …) as (…, padded K), the components side by side; padding repeats the last."""
     n_components = len(matrices)
-    spare = padded(n_components) - n_components
-    wide = np.concatenate([matrices, np.repeat(matrices[-1:], spare, axis=0)])
-    return np.ascontiguousarray(np.moveaxis(wide, 0, -1))
+    wide = np.empty((*matrices.shape[1:], padded(n_components)))
+    wide[..., :n_components] = matrices.transpose(*range(1, matrices.ndim), 0)
+    wide[..., n_components:] = matrices[-1][..., None]
+    return wide
 
 
 def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
@@ -108,22 +121,19 @@ def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
     width = padded_columns(d)
     means = np.zeros((n_components, width))
     means[:, :d] = parameters.means
+    upper = whitener(parameters.covariances).swapaxes(1, 2)
     whiteners = np.zeros((n_components, width, width))
-    inverses = np.empty((n_components, d, d))
-    log_dets = np.empty(n_components)
-    for k, covariance in enumerate(parameters.covariances):
-        w = whitener(covariance)
-        whiteners[k, :d, :d] = w.T
-        inverses[k] = w.T @ w
-        log_dets[k] = -2.0 * np.log(np.diagonal(w)).sum()
+    whiteners[:, :d, :d] = upper
+    terms = np.empty((n_components, 2))
     with np.errstate(divide="ignore"):
-        terms = np.stack([np.log(parameters.weights), log_dets], axis=1)
+        terms[:, 0] = np.log(parameters.weights)
+    terms[:, 1] = -2.0 * np.log(np.diagonal(upper, axis1=1, axis2=2)).sum(axis=1)
     nothing = np.zeros(0)
     return kernels.Tables(
         means,
         whiteners,
         lanes_of(parameters.means).ravel(),
-        lanes_of(inverses).ravel() if layout.has_holes else nothing,
+        lanes_of(upper @ upper.swapaxes(1, 2)).ravel() if layout.has_holes else nothing,
         lanes_of(parameters.covariances).ravel() if layout.n_kinds == 2 else nothing,
         lanes_of(terms),
     )
@@ -217,8 +227,8 @@ def posterior(parameters: Parameters, block: PatternBlock) -> Posterior:
         log_joint[:] = np.log(parameters.weights)  # all there is of a row without cells
     rows = kernels.Rows(np.zeros(0), np.zeros((0, n_components)), log_joint)
     _run(parameters, block, rows, False)
-    log_densities = logsumexp(log_joint, axis=1, keepdims=True)
-    return Posterior(np.exp(log_joint - log_densities), log_joint)
+    shares = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return Posterior(shares / shares.sum(axis=1, keepdims=True), log_joint)
 
 
 def _statistics(parameters: Parameters, found: _Found, log_likelihood: float) -> Statistics:
@@ -257,11 +267,12 @@ def _of_rare(parameters: Parameters, sums: kernels.Sums) -> Statistics:
 
 def mirrored(lower: Array) -> Array:
     """Symmetric matrices from their lower triangles; what is above them does not matter."""
-    strict = np.tril(lower, -1)
-    diagonal = np.einsum("...ii->...i", lower)
-    out = strict + np.swapaxes(strict, -1, -2)
-    np.einsum("...ii->...i", out)[...] = diagonal
-    return out
+    return np.where(_lower(lower.shape[-1]), lower, np.swapaxes(lower, -1, -2))
+
+
+@cache
+def _lower(d: int) -> NDArray[np.bool_]:
+    return np.tri(d, dtype=bool)
 
 
 __all__ = [

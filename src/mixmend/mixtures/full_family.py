@@ -68,9 +68,7 @@ class FullFamily:
         copies = copied(base, shares.shape[1])
         stepped = density.m_step(statistics_of(shares, copies, block), copies)
         floor = START_SHARE * base.covariances[0]
-        return stepped._replace(
-            covariances=np.stack([floored(c, floor) for c in stepped.covariances])
-        )
+        return stepped._replace(covariances=floored(stepped.covariances, floor))
 
     def given(
         self, weights: Array, means: Array, covariances: Array | None, base: Parameters
@@ -167,7 +165,7 @@ def pooled(density: FullDensity, block: PatternBlock) -> Parameters:
 def folded(parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
     """Rows conditioned on what they observe."""
     block = PatternBlock(obs, len(parameters.weights))
-    return FoldedFull(parameters, posterior(parameters, block), obs, lane_tables(parameters))
+    return FoldedFull(parameters, posterior(parameters, block), block, lane_tables(parameters))
 
 
 FULL = FullFamily()

@@ -14,12 +14,14 @@ def floored(covariance: Array, floor: Array) -> Array:
 
     Parameters
     ----------
-    covariance, floor : ndarray, shape (d, d)
-        Symmetric; ``floor`` positive definite.
+    covariance : ndarray, shape (d, d) or (K, d, d)
+        Symmetric; several are treated one by one.
+    floor : ndarray, shape (d, d)
+        Symmetric and positive definite.
 
     Returns
     -------
-    ndarray, shape (d, d)
+    ndarray, shape of ``covariance``
         Of all matrices S with ``S - floor`` positive semidefinite the one under which
         Gaussian data with this scatter are most probable: eigenvalues relative to
         ``floor`` that are below 1 become 1. EM with this step still never falls. NaN where
@@ -33,6 +35,8 @@ def floored(covariance: Array, floor: Array) -> Array:
     """
     if _cholesky(covariance - floor) is not None:
         return covariance
+    if covariance.ndim == 3:
+        return np.stack([floored(one, floor) for one in covariance])
     factor = np.asarray(np.linalg.cholesky(floor), np.float64)
     relative = _relative(covariance, factor)
     if not np.isfinite(relative).all():
