@@ -175,82 +175,70 @@ def _fill_holes(tables: Any, layout: Any, pattern: Any, rows: Any, lanes: Any, w
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def subtract_distances(
-    whiteners: Any, used: int, n_rows: int, shape: Any, residuals: Any, joint: Any, squares: Any
+    z: Any, whitener: Any, used: int, n_rows: int, shape: Any, joint: Any, squares: Any
 ) -> None:
-    """``joint[k, r] -= |W_k z_kr|^2 / 2`` for every component and row of a tile.
+    """Subtract half the squared distances of a tile's rows from one component's ``joint``.
 
-    Only the first ``used`` columns, a number of whole blocks, are not 0.
+    ``z`` (rows, dp) holds its residuals and ``whitener`` (dp, dp) what makes them white; only
+    the first ``used`` columns, a number of whole blocks, are not 0. ``squares`` is overwritten.
     """
     rows, lanes = shape
-    n_components, width, _ = whiteners.shape
-    for k in range(n_components):
-        z, w = residuals[k].reshape(-1), whiteners[k].reshape(-1)
-        for r in range(0, n_rows, len(rows)):
-            for i in range(len(rows)):
-                squares[i] = 0.0
-            for i in range(0, used, len(lanes)):
-                add_square_sums(
-                    z,
-                    uint64(r * width),
-                    uint64(1),
-                    uint64(width),
-                    w,
-                    uint64(i),
-                    uint64(width),
-                    uint64(min(used, i + len(lanes))),
-                    squares,
-                    uint64(0),
-                    rows,
-                    lanes,
-                )
-            for i in range(min(len(rows), n_rows - r)):
-                joint[k, r + i] -= 0.5 * squares[i]
+    width = uint64(whitener.shape[1])
+    flat, w = z.reshape(-1), whitener.reshape(-1)
+    for r in range(0, n_rows, len(rows)):
+        for i in range(len(rows)):
+            squares[i] = 0.0
+        for i in range(0, used, len(lanes)):
+            add_square_sums(
+                flat, uint64(r) * width, uint64(1), width,
+                w, uint64(i), width, uint64(min(used, i + len(lanes))),
+                squares, uint64(0), rows, lanes,
+            )  # fmt: skip
+        for i in range(min(len(rows), n_rows - r)):
+            joint[r + i] -= 0.5 * squares[i]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_moments(
-    n_rows: int, used: int, shape: Any, residuals: Any, joint: Any, table: Any, out: Any
+    z: Any, weighted: Any, used: int, n_rows: Any, shape: Any, first: Any, second: Any
 ) -> None:
-    """Add a tile's sums of responsibilities, residuals and their outer products.
+    """Add a tile's sums of residuals and of their outer products to one component's.
 
-    ``out`` holds the three tables; ``table`` (rows, dp) is overwritten. Only the first
-    ``used`` columns, a number of whole blocks, are not 0.
+    ``weighted`` holds the residuals ``z`` times the rows' responsibilities, (rows, dp) each;
+    only the first ``used`` columns, a number of whole blocks, are not 0.
     """
     rows, lanes = shape
+    width = uint64(z.shape[1])
+    for r in range(n_rows):
+        for i in range(used):
+            first[i] += weighted[r, i]
+    flat, left, out = z.reshape(-1), weighted.reshape(-1), second.reshape(-1)
+    for i in range(0, used, len(rows)):
+        for j in range(0, i + len(rows), len(lanes)):
+            add_outer(
+                left, uint64(i), width, uint64(1),
+                flat, uint64(j), width, uint64(n_rows),
+                out, uint64(i) * width + uint64(j), width, rows, lanes,
+            )  # fmt: skip
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_all_moments(n_rows: int, shape: Any, work: Any, out: Any) -> None:
+    """Add a tile's sums of responsibilities, residuals and outer products, ``out``'s tables."""
     rows_out, first, second = out
     n_components, width = first.shape
-    weighted = table.reshape(-1)
     for k in range(n_components):
         mass = 0.0
         for r in range(n_rows):
-            mass += joint[k, r]
+            mass += work.joint[k, r]
         if mass == 0.0:  # no row of the tile belongs to this component
             continue
         rows_out[k] += mass
         for r in range(n_rows):
-            share = joint[k, r]
-            for i in range(used):
-                moved = share * residuals[k, r, i]
-                table[r, i] = moved
-                first[k, i] += moved
-        z, flat = residuals[k].reshape(-1), second[k].reshape(-1)
-        for i in range(0, used, len(rows)):
-            for j in range(0, i + len(rows), len(lanes)):
-                add_outer(
-                    weighted,
-                    uint64(i),
-                    uint64(width),
-                    uint64(1),
-                    z,
-                    uint64(j),
-                    uint64(width),
-                    uint64(n_rows),
-                    flat,
-                    uint64(i * width + j),
-                    uint64(width),
-                    rows,
-                    lanes,
-                )
+            share = work.joint[k, r]
+            for i in range(width):
+                work.weighted[r, i] = share * work.residuals[k, r, i]
+        add_moments(work.residuals[k], work.weighted, width, n_rows, shape, first[k], second[k])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -315,14 +303,21 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             at = _fill_run(tables, layout, run, row, at, lanes, work)
             row += layout.run_starts[run + 1] - layout.run_starts[run]
         if kind == 0:
-            subtract_distances(
-                tables.whiteners, width, n_rows, shape, work.residuals, work.joint, squares
-            )
+            for k in range(n_components):
+                subtract_distances(
+                    work.residuals[k],
+                    tables.whiteners[k],
+                    width,
+                    n_rows,
+                    shape,
+                    work.joint[k],
+                    squares,
+                )
         here = (layout.order, start, n_rows)
         sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             out = (sums.rows[task, kind], sums.first[task, kind], sums.second[task, kind])
-            add_moments(n_rows, width, shape, work.residuals, work.joint, work.weighted, out)
+            _add_all_moments(n_rows, shape, work, out)
             if at > 0:
                 _add_spread(layout, first_run, end_run, lanes, work, sums.spread[task, kind])
 

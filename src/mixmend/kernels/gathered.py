@@ -23,7 +23,7 @@ from numba import prange, uint64
 
 from mixmend.kernels.full import LOG_2PI, add_moments, subtract_distances
 from mixmend.kernels.shares import weighted_shares
-from mixmend.kernels.simd import load, store, sub
+from mixmend.kernels.simd import load, mul, store, sub
 
 
 class Tables(NamedTuple):
@@ -56,7 +56,7 @@ class _Work(NamedTuple):
     means: Any  # (K, dp): of the observed columns
     terms: Any  # (K,)
     tile: Any  # (rows, dp)
-    residuals: Any  # (K, rows, dp)
+    residuals: Any  # (rows, dp): of one component, from the tile whenever they are needed
     weighted: Any  # (rows, dp)
     joint: Any  # (K, rows)
 
@@ -151,33 +151,66 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fill(layout: Any, start: int, n_rows: int, pattern: int, lanes: Any, work: Any) -> Any:
-    """Gather the rows' observed columns and subtract every component's means.
-
-    Returns how many columns, in whole blocks, are not padding.
-    """
+def _fill(layout: Any, start: int, n_rows: int, pattern: int, step: int, tile: Any) -> Any:
+    """Gather the rows' observed columns; returns how many, in whole blocks, are not padding."""
     values, order, columns = layout.values, layout.order, layout.columns
-    tile, joint, terms = work.tile, work.joint, work.terms
-    seen, width = layout.seen[pattern], tile.shape[1]
-    step = uint64(len(lanes))
-    used = (uint64(seen) + step - uint64(1)) // step * step
+    seen = layout.seen[pattern]
+    used = np.int64((uint64(seen) + uint64(step) - uint64(1)) // uint64(step) * uint64(step))
     for r in range(n_rows):
         u = order[start + r]
         for j in range(seen):
             tile[r, j] = values[u, columns[pattern, j]]
-        for j in range(seen, np.int64(used)):
+        for j in range(seen, used):
             tile[r, j] = 0.0
-    flat, means, out = tile.reshape(-1), work.means.reshape(-1), work.residuals.reshape(-1)
-    for k in range(len(terms)):
-        mean = uint64(k * width)
-        for r in range(n_rows):
-            joint[k, r] = terms[k]
-            row, to, i = uint64(r * width), uint64((k * len(tile) + r) * width), uint64(0)
-            while i < used:  # an unsigned range would divide to count its steps
-                gap = sub(load(flat, row + i, lanes), load(means, mean + i, lanes))
-                store(out, to + i, gap)
-                i += step
-    return np.int64(used)
+    return used
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _distances(k: int, used: int, n_rows: int, shape: Any, squares: Any, work: Any) -> None:
+    """The log joint density of a tile's rows and a component, ``joint[k]``."""
+    lanes = shape[1]
+    width, step = uint64(work.tile.shape[1]), uint64(len(lanes))
+    tile, means, out = work.tile.reshape(-1), work.means.reshape(-1), work.residuals.reshape(-1)
+    mean, last = uint64(k) * width, uint64(used)
+    for r in range(n_rows):
+        work.joint[k, r] = work.terms[k]
+        row, i = uint64(r) * width, uint64(0)
+        while i < last:  # an unsigned range would divide to count its steps
+            store(out, row + i, sub(load(tile, row + i, lanes), load(means, mean + i, lanes)))
+            i += step
+    subtract_distances(
+        work.residuals, work.whiteners[k], used, n_rows, shape, work.joint[k], squares
+    )
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _moments(k: int, used: int, n_rows: int, shape: Any, work: Any, found: Any) -> None:
+    """Add the sums of the rows that have a share of a component."""
+    rows, first, second = found
+    lanes = shape[1]
+    width, step = uint64(work.tile.shape[1]), uint64(len(lanes))
+    tile, means = work.tile.reshape(-1), work.means.reshape(-1)
+    out, weighted = work.residuals.reshape(-1), work.weighted.reshape(-1)
+    mean, last, count = uint64(k) * width, uint64(used), uint64(0)
+    factor = np.empty(len(lanes))
+    for r in range(n_rows):
+        share = work.joint[k, r]
+        if share == 0.0:
+            continue
+        rows[k] += share
+        factor[:] = share
+        times = load(factor, uint64(0), lanes)
+        row, to, i = uint64(r) * width, count * width, uint64(0)
+        while i < last:
+            gap = sub(load(tile, row + i, lanes), load(means, mean + i, lanes))
+            store(out, to + i, gap)
+            store(weighted, to + i, mul(times, gap))
+            i += step
+        count += uint64(1)
+    if count > uint64(0):
+        add_moments(
+            work.residuals, work.weighted, used, np.int64(count), shape, first[k], second[k]
+        )
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -192,7 +225,7 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         np.zeros((n_components, width)),
         np.zeros(n_components),
         np.zeros((size, width)),
-        np.zeros((n_components, size, width)),
+        np.zeros((size, width)),
         np.zeros((size, width)),
         np.zeros((n_components, size)),
     )
@@ -213,12 +246,14 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             current = pattern
         start = layout.run_starts[tile]
         n_rows = layout.run_starts[tile + 1] - start
-        used = _fill(layout, start, n_rows, pattern, shape[1], work)
-        subtract_distances(work.whiteners, used, n_rows, shape, work.residuals, work.joint, squares)
+        used = _fill(layout, start, n_rows, pattern, len(shape[1]), work.tile)
+        for k in range(n_components):
+            _distances(k, used, n_rows, shape, squares, work)
         here = (layout.order, start, n_rows)
         sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
-            add_moments(n_rows, used, shape, work.residuals, work.joint, work.weighted, found)
+            for k in range(n_components):
+                _moments(k, used, n_rows, shape, work, found)
     if current >= 0 and len(sums.second) > 0:
         out = (sums.rows[task], sums.first[task], sums.second[task])
         _leave(layout.columns[current], layout.seen[current], work, found, out)

@@ -11,8 +11,9 @@ from numba import uint64
 
 from mixmend.kernels.simd import add, exp_below, load, mul, store, sub, zeros
 
-NEGLIGIBLE = -60.0
-"""exp(-60) = 9e-27: smaller responsibilities count as 0; denormals would cost 100 cycles each."""
+NEGLIGIBLE = -45.0
+"""exp(-45) = 3e-20: smaller responsibilities count as 0, which no sum over rows could tell;
+denormals would cost 100 cycles each."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -26,6 +26,9 @@ from mixmend.observed.patterns import group_patterns
 _TILE_BYTES = 1 << 18
 """What the residuals of a tile may take, for all components: a part of the level-2 cache."""
 
+_NEAR_BYTES = 1 << 19
+"""What whiteners and sums of all components may take to be found in the level-2 cache."""
+
 _STORE_BYTES = 1 << 21
 """What the inverses of a tile's patterns may take, for all components."""
 
@@ -172,7 +175,7 @@ def _common(
     order: NDArray[np.int64],
     n_components: int,
 ) -> Common:
-    d, tile_rows = obs.shape[1], _tile_rows(obs, n_components)
+    d, tile_rows = obs.shape[1], _tile_rows_of_common(obs.shape[1], n_components)
     apart = np.arange(len(counts))  # no tile has rows of two patterns
     run_starts, run_patterns, tile_runs = cut_tiles(
         counts, np.zeros(len(counts), np.int64), apart, tile_rows, 1
@@ -194,6 +197,12 @@ def _common(
 def _tile_rows(obs: ObservedMatrix, n_components: int) -> int:
     fitting = _TILE_BYTES // (n_components * padded_columns(obs.shape[1]) * 8)
     return int(np.clip(fitting // 8 * 8, 16, 256))
+
+
+def _tile_rows_of_common(d: int, n_components: int) -> int:
+    """Enough rows to be worth loading a component's tables, which may come from far."""
+    tables = 2 * n_components * padded_columns(d) ** 2 * 8
+    return 64 if tables <= _NEAR_BYTES else 128
 
 
 def _rare(
