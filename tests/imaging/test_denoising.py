@@ -117,6 +117,44 @@ def test_noisy_known_pixels_are_denoised(clean, noisy, prior, rng):
     assert rmse(found[~holes], clean[~holes]) < 0.6 * SIGMA
 
 
+def test_holes_wider_than_a_patch_are_filled_from_their_rim(clean, prior):
+    slope = np.add.outer(np.arange(48.0), np.arange(50.0)) / 120 + 0.1
+    holes = np.zeros(slope.shape, np.bool_)
+    holes[10:34, 12:40] = True
+    found, std = inpaint(np.where(holes, np.nan, slope), prior=prior, return_std=True)
+    assert rmse(found[holes], slope[holes]) < 0.5 * rmse(slope[holes].mean(), slope[holes])
+    assert std[22, 26] > 1.5 * std[10, 26] > 0
+
+
+def test_deviations_of_holes_tell_how_wrong_they_are(clean, prior, rng):
+    holes = rng.random(clean.shape) < 0.6
+    found, std = inpaint(np.where(holes, np.nan, clean), prior=prior, return_std=True)
+    np.testing.assert_array_equal(found, inpaint(np.where(holes, np.nan, clean), prior=prior))
+    np.testing.assert_array_equal(std[~holes], 0.0)
+    within = np.abs(found - clean)[holes] < 1.645 * std[holes]
+    assert 0.8 < within.mean() < 0.99
+    wrong = np.abs(found - clean)[holes]
+    unsure = std[holes] > np.median(std[holes])
+    assert wrong[unsure].mean() > 1.2 * wrong[~unsure].mean()
+    noisy = clean + rng.normal(0, SIGMA, clean.shape)
+    _, std = inpaint(255 * noisy, holes, 255 * SIGMA, prior, white=255.0, return_std=True)
+    assert (std > 0).all()
+    assert std[holes].mean() > std[~holes].mean()
+
+
+def test_inpainting_heeds_mode_places_and_schedule(clean, prior, rng):
+    holed = np.where(rng.random(clean.shape) < 0.6, np.nan, clean)
+    found = inpaint(holed, prior=prior)
+    np.testing.assert_array_equal(found, inpaint(holed, prior=prior))
+    fast = inpaint(holed, prior=prior, mode="fast")
+    assert rmse(fast, clean) < 1.35 * rmse(found, clean)
+    assert np.abs(fast - found).max() > 1e-4
+    elsewhere = inpaint(holed, prior=prior, random_state=1)
+    assert np.abs(elsewhere - found).max() > 1e-4
+    split = inpaint(holed, prior=prior, schedule=Schedule((256.0, 1024.0), "picture"))
+    assert np.abs(split - found).max() > 1e-4
+
+
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_blur_is_undone(clean, prior, rng, boundary):
     kernel = np.full((5, 5), 1 / 25)

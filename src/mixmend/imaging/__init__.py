@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixmend.imaging.denoising import deblur, denoise, inpaint
+    from mixmend.imaging.deblurring import deblur
+    from mixmend.imaging.denoising import denoise
+    from mixmend.imaging.inpainting import inpaint
     from mixmend.imaging.palette import Quantized, quantize
     from mixmend.imaging.pictures import Picture, as_picture, write_picture
     from mixmend.imaging.prior import PatchPrior
@@ -20,9 +22,9 @@ _HOMES = {
     "Picture": "mixmend.imaging.pictures",
     "Quantized": "mixmend.imaging.palette",
     "as_picture": "mixmend.imaging.pictures",
-    "deblur": "mixmend.imaging.denoising",
+    "deblur": "mixmend.imaging.deblurring",
     "denoise": "mixmend.imaging.denoising",
-    "inpaint": "mixmend.imaging.denoising",
+    "inpaint": "mixmend.imaging.inpainting",
     "quantize": "mixmend.imaging.palette",
     "sample_image": "mixmend.imaging.sampling",
     "write_picture": "mixmend.imaging.pictures",
