@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+import mixmend as mm
 from mixmend.completion import predictive
 from mixmend.em.block import Block
 from mixmend.em.engine import run
@@ -325,6 +326,41 @@ def test_collapse_is_noticed(rng):
     one_column = q.noise.copy()
     one_column[0, 0] = density.min_variance[0]  # a Heywood case is no collapse
     assert not density.collapsed(q._replace(noise=one_column))
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_rows_that_factors_explain_to_a_small_noise_have_exact_densities(hole):
+    """As in a component that has collapsed onto three rows: more factors than they need."""
+    loadings = np.zeros((5, 4))
+    loadings[1] = 0.15853046, 0.29482558, 0.71827517, -0.19670437
+    loadings[2] = -0.56480349, -0.9019246, 0.24908131, -0.89748903
+    loadings[4] = 0.17339915, 0.29773355, 0.31762404, 0.05122932
+    q = fa.Parameters(np.ones(1), np.zeros((1, 5)), loadings[None], np.full((1, 5), 1e-6))
+    X = (loadings @ np.array([[-0.56480349, -0.9019246, 0.24908131, -0.89748903]]).T).T
+    X = np.concatenate([X, -X, 0.5 * X])
+    X[1, 0] = np.nan if hole else 0.0
+    found = fa.posterior(q, block(X)).log_densities
+    covariance = loadings @ loadings.T + 1e-6 * np.eye(5)
+    for row, density in zip(X, found, strict=True):
+        seen = ~np.isnan(row)
+        half = np.linalg.cholesky(covariance[np.ix_(seen, seen)])
+        z = np.linalg.solve(half, row[seen])
+        expected = -0.5 * (z @ z + seen.sum() * np.log(2 * np.pi)) - np.log(np.diag(half)).sum()
+        assert density == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize(("n", "d", "K", "r", "seed"), [(36, 5, 5, 4, 1), (42, 8, 4, 7, 7)])
+def test_components_that_collapse_do_not_seem_to_lower_the_likelihood(n, d, K, r, seed):
+    X = np.round(np.random.default_rng(seed).normal(size=(n, d)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", LikelihoodDecreasedWarning)
+        for start in range(6):
+            fitted = mm.GaussianMixture(
+                K, "factor", n_factors=r, min_variance=1e-6, tol=1e-9, max_iter=150,
+                random_state=start,
+            ).fit(X)  # fmt: skip
+    assert fitted.noise_.min() < 1e-5  # else the case is not the one that is meant
 
 
 def test_pack_and_unpack(rng):

@@ -192,6 +192,7 @@ def solve_rows(systems: Any, r: int) -> None:
     for task in prange(n_tasks):
         factor = np.empty((r, r))
         inverse = np.empty((r, r))
+        half = np.empty(r)
         for u in range(64 * task, min(n, 64 * task + 64)):
             line = systems[u]
             log_determinant = 0.0
@@ -215,18 +216,20 @@ def solve_rows(systems: Any, r: int) -> None:
                     for c in range(b, a):
                         total -= factor[a, c] * inverse[c, b]
                     inverse[a, b] = total * factor[a, a]
+            # by substitution: where factors explain a row to a small noise, products with the
+            # inverse would lose of q - b^T M^-1 b what little is left
             explained = 0.0
-            for a in range(r):  # L^-1 b, kept in the unused upper triangle's place
-                total = 0.0
-                for c in range(a + 1):
-                    total += inverse[a, c] * line[1 + c]
-                factor[0, a] = total
-                explained += total * total
-            for b in range(r):
-                total = 0.0
-                for a in range(b, r):
-                    total += inverse[a, b] * factor[0, a]
-                line[1 + b] = total
+            for a in range(r):
+                total = line[1 + a]
+                for c in range(a):
+                    total -= factor[a, c] * half[c]
+                half[a] = total * factor[a, a]
+                explained += half[a] * half[a]
+            for a in range(r - 1, -1, -1):
+                total = half[a]
+                for c in range(a + 1, r):
+                    total -= factor[c, a] * line[1 + c]
+                line[1 + a] = total * factor[a, a]
             at = 1 + r
             for a in range(r):
                 for b in range(a + 1):
