@@ -9,6 +9,7 @@ import mixmend as mm
 from full_oracle import with_holes
 from mixmend.completion import predictive
 from mixmend.mixtures.doubt import evidence, mahalanobis, parameter_doubt
+from mixmend.mixtures.leverage import regressions
 from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.observed.matrix import ObservedMatrix
 
@@ -50,8 +51,12 @@ def test_the_factor_is_that_of_a_regression_with_its_coefficients_estimated(rng)
     known = evidence(np.ones(1), np.ones(X.shape, bool), prior)
     assert (known.rows.tolist(), known.divisor) == ([40.0], 8.5)
     fold = folded(mixture, new)
-    variance = predictive.variance(fold.cells(np.array([0, 1]), np.array([1, 3])))
-    found = variance * parameter_doubt(fold, known)[:, 0]
+    cells = np.array([0, 1]), np.array([1, 3])
+    variance = predictive.variance(fold.cells(*cells))
+    found = variance * parameter_doubt(fold, known)(fold, *cells)[:, 0]
+    own = regressions(folded(mixture, X), None, 1e-9, shared=False)
+    by_column = parameter_doubt(fold, known._replace(regressions=own))
+    np.testing.assert_allclose(variance * by_column(fold, *cells)[:, 0], found, rtol=1e-6)
     for at, (row, hole) in enumerate(((0, 1), (1, 3))):
         seen = ~np.isnan(new[row])
         design = np.column_stack([np.ones(n), X[:, seen]])
@@ -98,10 +103,10 @@ def test_long_tables_need_no_widening_and_distant_rows_do(rng):
     X = rng.normal(size=(4000, 3))
     mixture = mm.GaussianMixture(1, "full", prior="default").fit(X)
     known = evidence(np.ones(1), np.ones(X.shape, bool), NormalInverseWishart())
-    near = parameter_doubt(folded(mixture, [[0.0, 0.0, np.nan]]), known)
-    far = parameter_doubt(folded(mixture, [[50.0, 50.0, np.nan]]), known)
-    assert near[0, 0] == pytest.approx(1.0, abs=0.01)
-    assert far[0, 0] > 2.0
+    rows = folded(mixture, [[0.0, 0.0, np.nan], [50.0, 50.0, np.nan]])
+    near, far = parameter_doubt(rows, known)(rows, np.arange(2), np.array([2, 2]))[:, 0]
+    assert near == pytest.approx(1.0, abs=0.01)
+    assert far > 2.0
 
 
 def test_draws_and_deviations_are_widened_alike(rng):
@@ -114,7 +119,7 @@ def test_draws_and_deviations_are_widened_alike(rng):
     assert np.all(ratio > 1.1)
     middle = sure.transform(X)
     drawn, narrow = (one.impute_samples(X, 1)[0] - middle for one in (unsure, sure))
-    # one normal number a cell: the holes of a row are stretched by one factor
+    # the same normal numbers, each cell stretched by its own factor
     np.testing.assert_allclose(drawn[holes] / narrow[holes], ratio, rtol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixmend.mixtures.folded_full import FoldedFull
 from mixmend.mixtures.full_e_step import posterior
+from mixmend.mixtures.leverage import Regressions
 from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.mixtures.spherical_e_step import Array
 
@@ -28,11 +30,14 @@ class Evidence(NamedTuple):
         Rows of the columns' own variances, or of the pooled covariance, that the prior adds.
     divisor : float
         By how much more than ``rows`` the scatter is divided at the joint mode.
+    regressions : Regressions or None
+        What each column's regression on the others has learned from, where that is known.
     """
 
     rows: Array
     borrowed: float
     divisor: float
+    regressions: Regressions | None = None
 
 
 def evidence(
@@ -59,7 +64,7 @@ def evidence(
     --------
     >>> seen = np.array([[True, True], [True, False]])
     >>> evidence(np.array([0.75, 0.25]), seen, NormalInverseWishart(mean_strength=0.0))
-    Evidence(rows=array([0.9375, 0.3125]), borrowed=0.5, divisor=7.0)
+    Evidence(rows=array([0.9375, 0.3125]), borrowed=0.5, divisor=7.0, regressions=None)
     """
     shares = seen.mean(axis=1) ** 2
     total = shares.sum() if row_weights is None else row_weights @ shares
@@ -76,8 +81,53 @@ def evidence(
     return Evidence(np.asarray(weights * total), borrowed, divisor)
 
 
-def parameter_doubt(folded: FoldedFull, known: Evidence) -> Array:
-    """Factors by which the conditional variances of rows grow for doubt about the parameters.
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Factors by which conditional variances grow for doubt about the parameters.
+
+    Attributes
+    ----------
+    known : Evidence
+        What the covariances rest on.
+    leverage : ndarray, shape (n, K)
+        That of whole rows; empty where ``known`` tells those of cells.
+
+    Notes
+    -----
+    Given its p observed cells, a hole's conditional mean is a regression on them. That
+    learned from N rows has N - p - 1 degrees of freedom left; the unbiased variance of a new
+    value is the residual sum of squares by those, times ``1 + 1 / N + h`` with the leverage
+    h. The joint mode divides by N and by the prior's ``divisor`` instead, which is right for
+    where EM climbs to and too little for what a covariance predicts. N are the rows that
+    observe the hole's column, h tells how far this one is from them (see
+    `mixmend.mixtures.leverage`), and the prior lends some to both. Wide and long tables have
+    the same N for all columns, an effective number, and h is ``q / N`` with the squared
+    Mahalanobis distance q of the row's observed cells. Where regressors have holes too,
+    either is an approximation.
+    """
+
+    known: Evidence
+    leverage: Array
+
+    def __call__(
+        self, folded: FoldedFull, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> Array:
+        """The factor of each cell under each component, (cells, K)."""
+        known = self.known
+        if known.regressions is None:
+            taught, leverage = known.rows, self.leverage[rows]
+        else:
+            taught = known.regressions.counts[columns]
+            leverage = known.regressions.leverages(folded, rows, columns)
+        many = taught + known.borrowed
+        p = folded.observed.row_counts[rows, None]
+        freedom = np.maximum(many - p - 1.0, _LEAST_SHARE * many)
+        growth = 1.0 + 1.0 / np.maximum(many, 1.0) + leverage
+        return np.asarray((taught + known.divisor) / freedom * growth)
+
+
+def parameter_doubt(folded: FoldedFull, known: Evidence) -> Doubt:
+    """How much less sure predictions are because the parameters are estimates.
 
     Parameters
     ----------
@@ -88,28 +138,17 @@ def parameter_doubt(folded: FoldedFull, known: Evidence) -> Array:
 
     Returns
     -------
-    ndarray, shape (n, K)
+    Doubt
         Large for short tables, and for rows whose observed cells lie far from what the
         component has seen: there predictions extrapolate.
-
-    Notes
-    -----
-    Given its p observed cells, a hole's conditional mean is a regression on them. That
-    learned from N rows has N - p - 1 degrees of freedom left; the unbiased variance of a new
-    value is the residual sum of squares by those, times ``1 + 1 / N + q / N``, where q is the
-    squared Mahalanobis distance of the row's observed cells (the leverage). The joint mode
-    divides by N and by the prior's ``divisor`` instead, which is right for where
-    EM climbs to and too little for what a covariance predicts. N counts complete rows and
-    what the prior lends; with holes it is an effective number, and the factor an
-    approximation.
     """
-    rows = known.rows + known.borrowed
-    p = folded.observed.row_counts[:, None]
-    freedom = np.maximum(rows - p - 1.0, _LEAST_SHARE * rows)
-    at_mode = known.rows + known.divisor
-    # distances under scatter / N, the covariance at its own size
-    squares = mahalanobis(folded) * (rows / at_mode)
-    return np.asarray(at_mode / freedom * (1.0 + (1.0 + squares) / np.maximum(rows, 1.0)))
+    leverage = np.zeros((0, len(known.rows)))
+    if known.regressions is None:
+        rows = known.rows + known.borrowed
+        # distances under scatter / N, the covariance at its own size
+        sized = rows / (known.rows + known.divisor)
+        leverage = mahalanobis(folded) * sized / np.maximum(rows, 1.0)
+    return Doubt(known, leverage)
 
 
 def mahalanobis(folded: FoldedFull) -> Array:

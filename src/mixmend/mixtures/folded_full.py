@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,15 +28,15 @@ class FoldedFull(NamedTuple):
     Given component k, the holes h of a row that observes o are jointly normal with mean
     ``m_h + C_ho inv(C_oo) (x_o - m_o)`` and covariance ``C_hh - C_ho inv(C_oo) C_oh``. The
     model has no measurement noise of its own: an observed cell is known, its distribution
-    is its value. Where ``inflation`` is given, (n, K), it multiplies the conditional
-    covariance of each row under each component (see `mixmend.mixtures.doubt`).
+    is its value. Where ``doubt`` is given, ``doubt(self, rows, columns)`` tells the
+    factors, (cells, K), by which conditional variances grow (see `mixmend.mixtures.doubt`).
     """
 
     parameters: Parameters
     posterior: Posterior
     block: PatternBlock
     tables: kernels.LaneTables
-    inflation: Array | None = None
+    doubt: Callable[..., Array] | None = None
 
     @property
     def observed(self) -> ObservedMatrix:
@@ -63,9 +64,19 @@ class FoldedFull(NamedTuple):
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         variances = variances[back]
-        if self.inflation is not None:
-            variances = variances * self.inflation[rows]
+        if self.doubt is not None:
+            variances = variances * self.doubt(self, rows, columns)
         return Predictive(self.responsibilities[rows], means[back], variances)
+
+    def expected(self, lines: NDArray[np.int64]) -> Array:
+        """Some rows with their holes as each component expects them, (K, rows, d)."""
+        values = self.observed.dense[lines].astype(np.float64)
+        out = np.repeat(values[None], len(self.parameters.weights), axis=0)
+        line, column = np.nonzero(np.isnan(values))
+        if len(line):
+            holed, counts = np.unique(line, return_counts=True)
+            out[:, line, column] = self._conditional(lines[holed], counts, column)[0].T
+        return out
 
     def _conditional(
         self, lines: NDArray[np.int64], counts: NDArray[np.int64], columns: NDArray[np.int64]
@@ -103,11 +114,23 @@ class FoldedFull(NamedTuple):
         n, d = self.observed.shape
         picked = (rng.random((n, 1)) * levels[:, -1:] > levels[:, :-1]).sum(axis=1)
         draws = rng.standard_normal((n, d))
-        if self.inflation is not None:
-            draws *= np.sqrt(self.inflation[np.arange(n), picked])[:, None]
         with threads_for(n * d * d):
             kernels.draw_holes(self.tables, picked, (self.observed.dense, draws))
+        if self.doubt is not None:
+            self._widen(draws, picked, self.doubt)
         return draws
+
+    def _widen(self, draws: Array, picked: NDArray[np.int64], doubt: Callable[..., Array]) -> None:
+        """Stretch what was drawn about what the component ``picked`` (n,) expects."""
+        many = max(1, _CELLS_AT_ONCE // self.parameters.means.size)
+        for start in range(0, len(draws), many):
+            lines = np.arange(start, min(start + many, len(draws)))
+            line, column = np.nonzero(np.isnan(self.observed.dense[lines]))
+            rows = lines[line]
+            if len(rows):
+                middle = self.expected(lines)[picked[rows], line, column]
+                stretch = np.sqrt(doubt(self, rows, column)[np.arange(len(rows)), picked[rows]])
+                draws[rows, column] = middle + stretch * (draws[rows, column] - middle)
 
 
 def lane_tables(parameters: Parameters) -> kernels.LaneTables:

@@ -48,7 +48,7 @@ class Learner(NamedTuple):
         folded = self.mixture._fold_in(obs)
         if self.known is None or not isinstance(folded, FoldedFull):
             return folded
-        return folded._replace(inflation=parameter_doubt(folded, self.known))
+        return folded._replace(doubt=parameter_doubt(folded, self.known))
 
 
 class Stack(NamedTuple):

@@ -24,6 +24,8 @@ from mixmend.mixtures import starts, tied
 from mixmend.mixtures.doubt import Evidence, evidence
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.family import family_of
+from mixmend.mixtures.folded_full import FoldedFull
+from mixmend.mixtures.leverage import regressions
 from mixmend.mixtures.normal_scores import ColumnScores, column_scores
 from mixmend.mixtures.pattern_rows import PatternBlock
 from mixmend.mixtures.priors import NormalInverseWishart
@@ -258,9 +260,15 @@ def _known(
         prior = NormalInverseWishart()
     if not doubt or prior is None or mixture.covariance_type not in ("full", "tied"):
         return None
+    tied = mixture.covariance_type == "tied"
     # all rows teach the one covariance of "tied"
-    taught = np.ones(1) if mixture.covariance_type == "tied" else mixture.weights_
-    return evidence(taught, ~np.isnan(rows), prior, weights)
+    taught = np.ones(1) if tied else mixture.weights_
+    known = evidence(taught, ~np.isnan(rows), prior, weights)
+    folded = mixture._fold_in(as_observed(rows, copy=False))
+    assert isinstance(folded, FoldedFull)
+    # one row more, so that scatters of few rows can be inverted
+    learned = regressions(folded, weights, known.borrowed + 1.0, shared=tied)
+    return known._replace(regressions=learned)
 
 
 def held_out(rows: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
