@@ -18,8 +18,9 @@ from typing import Any
 from bench_factors_accuracy import tables_100k
 
 import mixmend as mm
+from mixmend.cli.choices import Center, Model
 from mixmend.cli.learning import ChosenModel
-from mixmend.cli.options import Center, Model, Modelling
+from mixmend.cli.options import Modelling
 from mixmend.evaluation import ColumnMean, GlobalMean, RowColumnBiases, evaluate_models
 from mixmend.evaluation.alignment import align_labels
 

@@ -99,6 +99,9 @@ def test_select_icl_chooses_by_the_integrated_completed_likelihood(mixmend, rati
         ("--random-state", "5", "random_state", 5),
         ("--center", "biases", "center", "biases"),
         ("--init", "random", "init_params", "random"),
+        ("--init", "kmeans", "init_params", "kmeans"),
+        ("--init", "random_from_data", "init_params", "random_from_data"),
+        ("--inference", "variational", "inference", "variational"),
     ],
 )
 def test_options_of_the_model_reach_it(
@@ -138,6 +141,14 @@ def test_k_means_can_be_fitted_instead(mixmend, ratings_file, tmp_path):
         (["--select", "bic"], "Invalid value for '--select bic': K-means has no likelihood."),
         (["--select", "icl"], "Invalid value for '--select icl': K-means has no likelihood."),
         (["--center", "rows"], "Invalid value for '--center': K-means knows no effects."),
+        (
+            ["--init", "kmeans"],
+            "Invalid value for '--init kmeans': K-means starts with k-means++ or random.",
+        ),
+        (
+            ["--inference", "variational"],
+            "Invalid value for '--inference': only mixtures have variational fits to choose.",
+        ),
     ],
 )
 def test_k_means_refuses_what_it_does_not_know(
@@ -146,6 +157,30 @@ def test_k_means_refuses_what_it_does_not_know(
     done = mixmend("fit", ratings_file, "-m", tmp_path / "m", "--model", "kmeans", *arguments)
     assert done.code == 2
     assert done.err == f"mixmend: error: {complaint} See 'mixmend fit --help'.\n"
+
+
+def test_components_that_variational_fits_leave_out_are_not_counted(
+    mixmend, ratings_file, tmp_path
+):
+    output = tmp_path / "m.mixmend"
+    arguments = ["fit", ratings_file, "-m", output, "--center", "none"]
+    done = mixmend(*arguments, "--inference", "variational", "-k", "6", "--json")
+    assert done.code == 0, done.err
+    model = mm.load(output)
+    assert model.n_components == 6
+    assert done.json["model"]["n_components"] == model.n_components_ < 6
+    plain = mixmend(*arguments, "--inference", "variational", "-k", "6", "--holdout", "0")
+    assert f"Gaussian mixture, {model.n_components_} component" in plain.out
+
+
+def test_variational_fits_without_a_prior_are_refused(mixmend, ratings_file, tmp_path):
+    both = ["--inference", "variational", "--prior", "none"]
+    done = mixmend("fit", ratings_file, "-m", tmp_path / "m", *both)
+    assert done.code == 2
+    assert done.err == (
+        "mixmend: error: Invalid value for '--inference variational' / '--prior none': variational "
+        "fits need a prior; choose one of the two. See 'mixmend fit --help'.\n"
+    )
 
 
 def test_factors_can_be_fitted_instead(mixmend, ratings_file, tmp_path):

@@ -206,6 +206,40 @@ def test_options_change_the_result(mixmend, table, frame, tmp_path):
     assert dose("--leave", "dose") == ["NA" if x is None else str(x) for x in frame["dose"]]
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (["--covariance", "factor", "--rank", "1"], {"covariance_type": "factor", "n_factors": 1}),
+        (
+            ["--inference", "variational", "-k", "5"],
+            {"n_components": 5, "inference": "variational"},
+        ),
+        (["--init", "random", "-k", "2"], {"n_components": 2, "init_params": "random"}),
+        (["--init", "kmeans", "-k", "2"], {"n_components": 2, "init_params": "kmeans"}),
+    ],
+)
+def test_fits_are_those_that_were_asked_for(mixmend, table, frame, tmp_path, options, asked):
+    output = tmp_path / "out.parquet"
+    numbers = ["age", "dose"]
+    others = [f"--leave={name}" for name in frame.columns if name not in numbers]
+    done = mixmend("impute", table, "-o", output, *others, *options, "--json")
+    assert done.code == 0, done.err
+    imputer = mm.MixtureImputer(**asked, n_init=3, random_state=0)
+    X = frame[numbers].cast(pl.Float64).to_numpy()
+    filled = pl.read_parquet(output)[numbers].to_numpy()
+    np.testing.assert_allclose(filled, imputer.fit_transform(X), rtol=1e-9)
+    told = done.json["model"]
+    assert told["n_components"] == imputer.mixture_.n_components_
+    assert told["n_factors"] == asked.get("n_factors")
+    assert told["inference"] == asked.get("inference", "em")
+
+
+def test_the_rank_of_factors_is_said(mixmend, table, tmp_path):
+    factor = ["--covariance", "factor", "--rank", "1"]
+    done = mixmend("impute", table, "-o", tmp_path / "out.csv", *factor)
+    assert "1 component, factor of rank 1, log-likelihood" in done.out
+
+
 @pytest.mark.skipif(BEST == "spherical", reason="only spherical covariances in this version")
 def test_the_prior_keeps_a_short_table_from_being_fitted_too_closely(mixmend, table, tmp_path):
     doses = {}
@@ -279,6 +313,36 @@ def test_rows_with_nothing_observed_are_said(mixmend, tmp_path):
             ["-k", "auto", "--covariance", "tied"],
             "n_components='auto' chooses covariances and priors itself; leave covariance_type at "
             "'full', or give a number of components. It is 'tied'.",
+        ),
+        (
+            "a,b\n1,2\n2,\n",
+            ["--covariance", "factor"],
+            "Invalid value for '--covariance factor': needs --rank R, along how many directions "
+            "columns vary together: for example --rank 3. See 'mixmend impute --help'.",
+        ),
+        (
+            "a,b\n1,2\n2,\n",
+            ["--covariance", "tied", "--rank", "1"],
+            "Invalid value for '--rank': goes with --covariance factor, and it is tied. See "
+            "'mixmend impute --help'.",
+        ),
+        (
+            "a,b\n1,2\n2,3\n4,\n",
+            ["--covariance", "factor", "--rank", "2"],
+            "n_factors=2 must be less than the 2 columns of X (n_features=2); with as many, use "
+            "covariance_type='full'.",
+        ),
+        (
+            "a,b\n1,2\n2,\n",
+            ["--inference", "variational", "--prior", "none"],
+            "Invalid value for '--inference variational' / '--prior none': variational fits need "
+            "a prior; choose one of the two. See 'mixmend impute --help'.",
+        ),
+        (
+            "a,b\n1,2\n2,\n",
+            ["-k", "auto", "--init", "random"],
+            "n_components='auto' chooses covariances and priors itself; leave init_params at "
+            "'k-means++', or give a number of components. It is 'random'.",
         ),
         ("a,b\n1,2\n", ["--leave", "c"], "t.csv has no column 'c' to leave as it is."),
         (

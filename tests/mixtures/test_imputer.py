@@ -411,3 +411,41 @@ def test_factor_analysers_fill_holes_of_correlated_columns(rng):
     assert error < 0.25 * baseline
     with pytest.raises(MixmendError, match="needs n_factors"):
         mm.MixtureImputer(1, covariance_type="factor").fit(holed)
+
+
+def test_variational_fits_leave_out_components_and_hold_their_own_doubt(rng):
+    groups = rng.integers(0, 2, size=150)
+    X = np.column_stack([6.0 * groups, -6.0 * groups, 3.0 * groups]) + rng.normal(size=(150, 3))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    fitted = mm.MixtureImputer(6, inference="variational", random_state=0).fit(X)
+    assert fitted.mixture_.n_components_ == 2
+    assert np.isfinite(fitted.transform(X)).all()
+    without = mm.MixtureImputer(
+        6, inference="variational", parameter_uncertainty=False, random_state=0
+    ).fit(X)
+    np.testing.assert_array_equal(fitted.transform_std(X), without.transform_std(X))
+    message = (
+        "min_variance=0.1 has no meaning where inference='variational': priors hold what it "
+        "would. Set it to 0."
+    )
+    with pytest.raises(MixmendError, match=f"^{re.escape(message)}$"):
+        mm.MixtureImputer(2, inference="variational", min_variance=0.1).fit(X)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "random", "random_from_data"])
+def test_starts_are_those_of_the_mixture(rng, init):
+    X = np.where(rng.random((80, 3)) < 0.2, np.nan, rng.normal(size=(80, 3)))
+    found = mm.MixtureImputer(3, init_params=init, max_iter=3, random_state=0).fit(X)
+    usual = mm.MixtureImputer(3, max_iter=3, random_state=0).fit(X)
+    rows = (X - found.center_) / found.scale_
+    expected = mm.GaussianMixture(
+        *(3, "full"),
+        init_params=init,
+        prior="default",
+        min_variance=1e-6,
+        max_iter=3,
+        tol=1e-6,
+        random_state=0,
+    ).fit(rows)
+    np.testing.assert_array_equal(found.mixture_.means_, expected.means_)
+    assert not np.array_equal(found.mixture_.means_, usual.mixture_.means_)

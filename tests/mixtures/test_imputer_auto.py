@@ -130,6 +130,16 @@ def test_tables_of_a_few_cells_are_filled():
             "n_components='auto' chooses covariances and priors itself; leave prior at "
             "'auto', or give a number of components. It is None.",
         ),
+        (
+            {"inference": "variational"},
+            "n_components='auto' chooses covariances and priors itself; leave inference at "
+            "'em', or give a number of components. It is 'variational'.",
+        ),
+        (
+            {"n_factors": 2},
+            "n_components='auto' chooses covariances and priors itself; leave n_factors at "
+            "None, or give a number of components. It is 2.",
+        ),
         ({"n_init": 0}, "n_init must be a whole number of at least 1; got 0."),
         ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0."),
         (

@@ -10,10 +10,10 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.choices import FACTORS
 from mixmend.cli.features import read_features
 from mixmend.cli.learning import learn
 from mixmend.cli.options import (
-    FACTORS,
     Decimals,
     Holdout,
     Interval,

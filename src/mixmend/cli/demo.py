@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mixmend.cli import show
+from mixmend.cli.choices import Center
 from mixmend.cli.evaluate import COLUMNS as COMPARISON_COLUMNS
 from mixmend.cli.learning import Learned, learn, measured
-from mixmend.cli.options import Center, Json, Modelling, RandomState
+from mixmend.cli.options import Json, Modelling, RandomState
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import Session, session
 

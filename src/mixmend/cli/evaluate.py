@@ -13,20 +13,11 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.choices import FACTORS, Center, Model, Prior, Select
 from mixmend.cli.evaluate_table import Mechanism, evaluate_table
 from mixmend.cli.features import read_features
 from mixmend.cli.learning import ChosenModel
-from mixmend.cli.options import (
-    FACTORS,
-    Center,
-    Json,
-    Model,
-    Modelling,
-    OptionalRatingsFile,
-    Prior,
-    Reading,
-    Select,
-)
+from mixmend.cli.options import Json, Modelling, OptionalRatingsFile, Reading
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import session
 from mixmend.errors import EmptyEntityWarning

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from mixmend.cli import show
+from mixmend.cli.choices import Center
 from mixmend.cli.learning import common_settings
-from mixmend.cli.options import Center, Modelling, Reading
+from mixmend.cli.options import Modelling, Reading
 from mixmend.cli.places import describe, describe_in_words
 from mixmend.cli.session import Session
 from mixmend.errors import DataError

@@ -9,9 +9,10 @@ import typer
 
 from mixmend.cli import show
 from mixmend.cli.bundles import unbundled
+from mixmend.cli.choices import FACTORS
 from mixmend.cli.features import read_features
 from mixmend.cli.learning import learn
-from mixmend.cli.options import FACTORS, Holdout, Json, Modelling, RatingsFile, Reading
+from mixmend.cli.options import Holdout, Json, Modelling, RatingsFile, Reading
 from mixmend.cli.places import check_destination, describe, describe_in_words
 from mixmend.cli.session import session
 

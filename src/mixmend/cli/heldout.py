@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mixmend.cli.options import Model, Modelling, Select
+from mixmend.cli.choices import Model, Select
+from mixmend.cli.options import Modelling
 
 if TYPE_CHECKING:
     from mixmend.cli.learning import Learned

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mixmend.cli import show
+from mixmend.cli.choices import Inference, Init, Prior
 from mixmend.cli.impute_report import described, model_of, show_filled
-from mixmend.cli.options import Decimals, Json, Prior, RandomState
+from mixmend.cli.options import (
+    Decimals,
+    InferenceOption,
+    Json,
+    RandomState,
+    StartOption,
+    check_inference,
+)
 from mixmend.cli.places import check_destination
 from mixmend.cli.session import Session, session
 from mixmend.errors import DataError
@@ -34,6 +42,7 @@ class Covariance(StrEnum):
     tied = "tied"
     diag = "diag"
     spherical = "spherical"
+    factor = "factor"
 
 
 class DrawsLayout(StrEnum):
@@ -123,11 +132,23 @@ def impute(
     covariance: Annotated[
         Covariance,
         typer.Option(
-            help="Within a component, columns vary together (full, tied) or each for "
-            "itself (diag, spherical).",
+            help="Within a component, columns vary together (full, tied, factor: along a few "
+            "directions) or each for itself (diag, spherical).",
             rich_help_panel=_MODEL,
         ),
     ] = Covariance.full,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            "--rank",
+            metavar="R",
+            min=1,
+            help="Along how many directions columns vary together (factor).",
+            rich_help_panel=_MODEL,
+            show_default=False,
+        ),
+    ] = None,
+    inference: InferenceOption = Inference.em,
     prior: Annotated[
         Prior,
         typer.Option(
@@ -155,6 +176,7 @@ def impute(
     n_init: Annotated[
         int, typer.Option(min=1, help="Starts; the best is kept.", rich_help_panel=_MODEL)
     ] = 3,
+    init: StartOption = Init.spread,
     max_iter: Annotated[
         int, typer.Option(min=1, help="Most EM steps of a start.", rich_help_panel=_MODEL)
     ] = 500,
@@ -222,6 +244,8 @@ def impute(
                 param_hint="'--std-columns'",
             )
         n_components = _n_components(components)
+        _check_rank(covariance, rank)
+        check_inference(inference, prior)
         places = _places(output, draws, draws_layout)
         for place in places:
             check_destination(place, sources=[table])
@@ -248,6 +272,9 @@ def impute(
                 covariance.value,
                 prior=None if prior is Prior.none else "auto",
                 parameter_uncertainty=parameter_uncertainty,
+                n_factors=rank,
+                inference=inference.value,
+                init_params=init.value,
                 min_variance=min_variance,
                 n_init=n_init,
                 max_iter=max_iter,
@@ -282,6 +309,18 @@ def _n_components(given: str) -> int | Literal["auto"]:
             param_hint="'--components' / '-k'",
         )
     return int(given)
+
+
+def _check_rank(covariance: Covariance, rank: int | None) -> None:
+    if covariance is Covariance.factor and rank is None:
+        raise typer.BadParameter(
+            "needs --rank R, along how many directions columns vary together: for example --rank 3",
+            param_hint="'--covariance factor'",
+        )
+    if covariance is not Covariance.factor and rank is not None:
+        raise typer.BadParameter(
+            f"goes with --covariance factor, and it is {covariance.value}", param_hint="'--rank'"
+        )
 
 
 def _places(output: Path, draws: int, layout: DrawsLayout) -> list[Path]:

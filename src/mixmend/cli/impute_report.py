@@ -37,7 +37,7 @@ def model_of(imputer: MixtureImputer) -> dict[str, Any]:
     learned = [] if stack is None else zip(stack.learners, stack.shares, strict=True)
     mixtures = [
         {
-            "n_components": learner.mixture.n_components,
+            "n_components": learner.mixture.n_components_,
             "covariance_type": learner.mixture.covariance_type,
             "normal_scores": learner.scores is not None,
             "share": float(share),
@@ -45,14 +45,22 @@ def model_of(imputer: MixtureImputer) -> dict[str, Any]:
         for learner, share in learned
     ]
     return {
-        "n_components": imputer.n_components,
+        "n_components": _left(imputer),
         "covariance_type": imputer.covariance_type,
+        "n_factors": imputer.n_factors,
+        "inference": imputer.inference,
         "log_likelihood": None if mixture is None else mixture.log_likelihood_,
         "converged": None if mixture is None else mixture.converged_,
         "n_iter": None if mixture is None else mixture.n_iter_,
         "mixtures": mixtures,
         "spread": None if stack is None else stack.spread,
     }
+
+
+def _left(imputer: MixtureImputer) -> int | str:
+    """How many components there are: variational fits leave some out."""
+    mixture = None if imputer.n_components == "auto" else imputer.mixture_
+    return imputer.n_components if mixture is None else int(mixture.n_components_)
 
 
 def show_filled(told: dict[str, Any], run: Session) -> None:
@@ -68,6 +76,8 @@ def show_filled(told: dict[str, Any], run: Session) -> None:
         fitted += f", spread {model['spread']:.3g}"
     elif model["n_iter"] is not None:
         fitted = f"{show.count(model['n_components'], 'component')}, {model['covariance_type']}"
+        if model["n_factors"] is not None:
+            fitted += f" of rank {model['n_factors']}"
         fitted += f", log-likelihood {model['log_likelihood']:.7g}"
     show.facts(
         [

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mixmend.cli import show
+from mixmend.cli.choices import Center, Model, Prior
 from mixmend.cli.heldout import chosen_by_heldout
-from mixmend.cli.options import Center, Model, Modelling, Prior
+from mixmend.cli.options import Modelling
 from mixmend.cli.session import Session
 
 if TYPE_CHECKING:
@@ -247,13 +248,13 @@ def model_label(model: Any) -> str:
         "columns": ", with column effects",
         "biases": ", with row offsets and column effects",
     }
-    count = show.count(int(model.n_components), "component")
+    count = show.count(int(model.n_components_), "component")
     return f"Gaussian mixture, {count}{effects[model.center]}"
 
 
 def size_of(model: Any) -> int | None:
-    """How many components, clusters or factors a model has."""
-    names = ("n_components", "n_clusters", "n_factors")
+    """How many components, clusters or factors a model has: what a variational fit left."""
+    names = ("n_components_", "n_components", "n_clusters", "n_factors")
     return next((getattr(model, name) for name in names if hasattr(model, name)), None)
 
 
@@ -263,6 +264,7 @@ def common_settings(options: Modelling) -> dict[str, Any]:
         "prior": None if options.prior is Prior.none else options.prior.value,
         "n_init": options.n_init,
         "init_params": options.init.value,
+        "inference": options.inference.value,
         "max_iter": options.max_iter,
         "tol": options.tol,
     }

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+
+from mixmend.cli.choices import (
+    FACTORS,
+    Center,
+    Duplicates,
+    Inference,
+    Init,
+    InputLayout,
+    Model,
+    Prior,
+    Select,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,69 +26,6 @@ if TYPE_CHECKING:
     from mixmend.observed.matrix import ObservedMatrix
 
 _READING, _MODEL = "Reading", "Model"
-
-
-class Duplicates(StrEnum):
-    """What to do with a (row, column) pair that a file holds more than once."""
-
-    error = "error"
-    first = "first"
-    last = "last"
-    mean = "mean"
-
-
-class InputLayout(StrEnum):
-    """How a file holds its matrix."""
-
-    auto = "auto"
-    long = "long"
-    wide = "wide"
-
-
-class Model(StrEnum):
-    """Which kind of model to fit."""
-
-    mixture = "mixture"
-    kmeans = "kmeans"
-    als = "als"
-    neural = "neural"
-    autoencoder = "autoencoder"
-
-
-FACTORS = (Model.als, Model.neural)
-"""Models of latent factors: they take features, and stand beside effects of rows and columns."""
-
-
-class Select(StrEnum):
-    """By what the number of components is chosen."""
-
-    heldout = "heldout"
-    bic = "bic"
-    icl = "icl"
-
-
-class Center(StrEnum):
-    """Which effects stand beside the components."""
-
-    auto = "auto"
-    none = "none"
-    columns = "columns"
-    rows = "rows"
-    biases = "biases"
-
-
-class Init(StrEnum):
-    """Where fits start."""
-
-    kmeans = "k-means++"
-    random = "random"
-
-
-class Prior(StrEnum):
-    """Whether parameters are drawn towards what all the data say."""
-
-    default = "default"
-    none = "none"
 
 
 _RATINGS = typer.Argument(
@@ -125,6 +73,24 @@ Holdout: TypeAlias = Annotated[
 ]
 RandomState: TypeAlias = Annotated[
     int, typer.Option("--random-state", min=0, help="Seed: the same seed, the same result.")
+]
+StartOption: TypeAlias = Annotated[
+    Init,
+    typer.Option(
+        "--init",
+        help="Start from spread-out rows (k-means++), from the clusters that K-means makes of "
+        "them, from random responsibilities, or from rows picked at random.",
+        rich_help_panel=_MODEL,
+    ),
+]
+InferenceOption: TypeAlias = Annotated[
+    Inference,
+    typer.Option(
+        "--inference",
+        help="em: the most probable parameters. variational: their distributions; components that "
+        "the rows do not ask for are left out.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 RowFeatures: TypeAlias = Annotated[
     Path | None,
@@ -333,10 +299,8 @@ class Modelling:
         int,
         typer.Option(min=1, help="Starts of each fit; the best is kept.", rich_help_panel=_MODEL),
     ] = 3
-    init: Annotated[
-        Init,
-        typer.Option(help="Start from spread-out rows, or at random.", rich_help_panel=_MODEL),
-    ] = Init.kmeans
+    init: StartOption = Init.spread
+    inference: InferenceOption = Inference.em
     max_iter: Annotated[
         int, typer.Option(min=1, help="Most EM steps of a start.", rich_help_panel=_MODEL)
     ] = 500
@@ -361,8 +325,17 @@ class Modelling:
 
     def __post_init__(self) -> None:
         self.counts()  # a mistake there shall come to light before any work is done
+        check_inference(self.inference, self.prior)
         if self.model is Model.mixture:
             return
+        if self.inference is not Inference.em:
+            raise typer.BadParameter(
+                "only mixtures have variational fits to choose", param_hint="'--inference'"
+            )
+        if self.model is Model.kmeans and self.init not in (Init.spread, Init.random):
+            raise typer.BadParameter(
+                "K-means starts with k-means++ or random", param_hint=f"'--init {self.init}'"
+            )
         if self.select is not Select.heldout:
             hint = f"'--select {self.select}'"
             what = "factors are chosen by held-out entries"
@@ -386,6 +359,15 @@ class Modelling:
             self.model, "1,2,4,8"
         )
         return parse_counts(usual if self.components is None else self.components)
+
+
+def check_inference(inference: Inference, prior: Prior) -> None:
+    """Refuse a variational fit without priors: it has nothing to begin with."""
+    if inference is Inference.variational and prior is Prior.none:
+        raise typer.BadParameter(
+            "variational fits need a prior; choose one of the two",
+            param_hint="'--inference variational' / '--prior none'",
+        )
 
 
 def parse_counts(text: str) -> list[int]:

@@ -15,6 +15,7 @@ from mixmend.mixtures import options as checks
 from mixmend.mixtures import stacking
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.imputer_columns import TableImputer
+from mixmend.mixtures.imputer_options import USUAL_FLOOR, is_auto, mixture_of
 from mixmend.mixtures.stack import FoldedStack, Stack
 from mixmend.observed.convert import as_observed
 from mixmend.observed.holdout import as_generator
@@ -54,6 +55,11 @@ class MixtureImputer(TableImputer):
     sample_posterior : bool, default False
         Whether `transform` fills with one joint draw in place of the expected values. For
         several, see `impute_samples`.
+    inference : {"em", "variational"}, default "em"
+        As in `GaussianMixture`. "variational" leaves out components that the rows do not ask
+        for; its predictions include doubt about all parameters. Leave it for "auto".
+    init_params : str, default "k-means++"
+        Where fits start, as in `GaussianMixture`. Leave it for "auto".
     n_init : int, default 1
         Starts of EM, of which the best is kept; worth raising with several components.
     prior : "auto", None, "default" or a prior, default "auto"
@@ -155,10 +161,12 @@ class MixtureImputer(TableImputer):
         add_indicator: bool = False,
         keep_empty_features: bool | Literal["raise"] = False,
         sample_posterior: bool = False,
+        inference: Literal["em", "variational"] = "em",
+        init_params: str = "k-means++",
         n_init: int = 1,
         prior: Any = "auto",
         parameter_uncertainty: bool = True,
-        min_variance: float = 1e-6,
+        min_variance: float = USUAL_FLOOR,
         max_iter: int = 500,
         tol: float = 1e-6,
         n_factors: int | None = None,
@@ -171,6 +179,8 @@ class MixtureImputer(TableImputer):
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.sample_posterior = sample_posterior
+        self.inference = inference
+        self.init_params = init_params
         self.n_init = n_init
         self.prior = prior
         self.parameter_uncertainty = parameter_uncertainty
@@ -199,11 +209,7 @@ class MixtureImputer(TableImputer):
         MixtureImputer
             Itself.
         """
-        auto = isinstance(self.n_components, str) and self.n_components == "auto"
-        if auto:
-            stacking.demand_free_covariance(self.covariance_type, self.prior)
-        else:
-            _demand_components(self.n_components)
+        auto = is_auto(self)
         values = self._cells(X, reset=True)
         weights = np.ones(len(values))
         if sample_weight is not None:
@@ -220,18 +226,7 @@ class MixtureImputer(TableImputer):
         return self
 
     def _single(self, rows: Array, weights: Array | None) -> tuple[GaussianMixture, Stack]:
-        mixture = GaussianMixture(
-            self.n_components,  # type: ignore[arg-type, unused-ignore]
-            self.covariance_type,  # type: ignore[arg-type, unused-ignore]
-            n_init=self.n_init,
-            prior=_resolved(self.prior, self.covariance_type),
-            min_variance=self.min_variance,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_factors=self.n_factors,
-            random_state=self.random_state,
-            verbose=self.verbose,
-        ).fit(rows, None, weights)
+        mixture = mixture_of(self).fit(rows, None, weights)
         return mixture, stacking.single(mixture, rows, weights, self.parameter_uncertainty)
 
     def _stacked(self, rows: Array, weights: Array | None) -> tuple[GaussianMixture, Stack]:
@@ -368,18 +363,3 @@ class MixtureImputer(TableImputer):
             return filled.copy()
         drawn = self._folded(values).draws(as_generator(self.random_state), count)
         return self._merged(filled, drawn)
-
-
-def _resolved(prior: Any, covariance_type: str) -> Any:
-    """What "auto" stands for; anything else is the mixture's to judge."""
-    if isinstance(prior, str) and prior == "auto":
-        return None if covariance_type == "spherical" else "default"
-    return prior
-
-
-def _demand_components(n_components: Any) -> None:
-    if isinstance(n_components, str):
-        raise checks.out_of_range(
-            "n_components", n_components, "a whole number of at least 1 or 'auto'"
-        )
-    checks.whole("n_components", n_components, 1)

@@ -18,7 +18,6 @@ from mixmend.completion import predictive
 from mixmend.completion.predictive import Predictive
 from mixmend.em.block import Block
 from mixmend.em.restarts import run_restarts
-from mixmend.errors import MixmendError
 from mixmend.mixtures import options as checks
 from mixmend.mixtures import starts, tied
 from mixmend.mixtures.doubt import Evidence, evidence
@@ -260,6 +259,8 @@ def _known(
         prior = NormalInverseWishart()
     if not doubt or prior is None or mixture.covariance_type not in ("full", "tied"):
         return None
+    if mixture.inference == "variational":
+        return None  # part of its predictions
     tied = mixture.covariance_type == "tied"
     # all rows teach the one covariance of "tied"
     taught = np.ones(1) if tied else mixture.weights_
@@ -344,16 +345,3 @@ def learned_spread(cells: Predictive, truth: Array, counts: Array) -> float:
         low, high = (middle, high) if inside < _LEVEL else (low, middle)
     trust = counts.sum() / (counts.sum() + _SPREAD_CELLS)
     return float(np.exp(trust * 0.5 * (low + high)))
-
-
-def demand_free_covariance(covariance_type: str, prior: Any) -> None:
-    """Refuse options that ``n_components="auto"`` chooses itself."""
-    for name, value, usual in (
-        ("covariance_type", covariance_type, "full"),
-        ("prior", prior, "auto"),
-    ):
-        if not isinstance(value, str) or value != usual:
-            raise MixmendError(
-                f"n_components='auto' chooses covariances and priors itself; leave {name} at "
-                f"{usual!r}, or give a number of components. It is {value!r}."
-            )
