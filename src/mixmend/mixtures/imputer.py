@@ -128,11 +128,11 @@ class MixtureImputer(TableImputer):
 
     Standard deviations, draws and `predictive` distributions are of the values that would be
     found, given the rest of the row. With ``parameter_uncertainty`` a component's conditional
-    variances are those of a regression whose coefficients were estimated: unbiased, and
-    wider for rows unlike the others (see `mixmend.mixtures.doubt`; where cells are missing,
-    the number of rows behind it is an effective one). With "auto" they are multiplied
-    besides so that 90 % intervals would have held 90 % of the cells held out. Neither can
-    make good for holes that depend on what they hide.
+    variances are those of a regression whose coefficients were estimated, from the rows that
+    observe the hole's column: unbiased, and wider for rows unlike those (see
+    `mixmend.mixtures.doubt`; where other cells are missing, an approximation). With "auto" they
+    are multiplied besides so that 90 % intervals would have held 90 % of the cells held out.
+    Neither can make good for holes that depend on what they hide.
 
     Examples
     --------

@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
     ----------
     n_components : int
     covariance_type : str
-    scale : str
+    scale : str or float
         That of its `NormalInverseWishart` prior.
     scored : bool
         Whether it is fitted to half normal scores (`mixmend.mixtures.normal_scores`).
@@ -65,7 +65,7 @@ class Candidate(NamedTuple):
 
     n_components: int
     covariance_type: str
-    scale: str
+    scale: str | float
     scored: bool
 
 
@@ -85,16 +85,29 @@ component, which the others borrow from."""
 _ROWS_EACH = 5
 """Least rows of the table for each component of a candidate."""
 
+_SCARCE = 10
+"""With fewer rows for each column a firm prior takes part, and the others borrow from it."""
 
-def ladder(n_rows: int) -> list[Candidate]:
-    """The candidates that a table of so many rows can bear.
+_FIRM = 0.5
+"""Rows of columns without any dependence, for each column, that the firm prior counts for."""
+
+
+def ladder(n_rows: int, n_columns: int) -> list[Candidate]:
+    """The candidates that a table of this size can bear.
 
     Examples
     --------
-    >>> [candidate.n_components for candidate in ladder(20)]
+    >>> [candidate.n_components for candidate in ladder(20, 2)]
     [1, 2, 4, 3, 1, 2, 4]
+    >>> [(candidate.n_components, candidate.scale) for candidate in ladder(20, 6)[:3]]
+    [(1, 3.0), (1, 'columns'), (2, 'pooled')]
     """
-    return [c for c in LADDER if c.n_components == 1 or _ROWS_EACH * c.n_components <= n_rows]
+    borne = [c for c in LADDER if c.n_components == 1 or _ROWS_EACH * c.n_components <= n_rows]
+    if n_rows >= _SCARCE * n_columns:
+        return borne
+    firm = Candidate(1, "full", max(1.0, _FIRM * n_columns), False)
+    plain, scored = ([c for c in borne if c.scored is on] for on in (False, True))
+    return [firm, *plain, firm._replace(scored=True), *scored]
 
 
 # ------------------------------------------------------------------ learning
@@ -139,7 +152,7 @@ def learn(rows: Array, weights: Array | None, settings: Settings) -> tuple[Stack
     held = held_out(rows, rng)
     train = rows.copy()
     train[held] = np.nan
-    candidates = ladder(len(rows))
+    candidates = ladder(*rows.shape)
     learners: list[Learner] = []
     interrupted, spread = False, 1.0
     shown = settings.verbose or None
