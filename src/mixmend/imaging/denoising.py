@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.checks import one_of
+from mixmend.imaging.adapting import adapted
 from mixmend.imaging.operators import Identity
 from mixmend.imaging.pictures import as_picture
 from mixmend.imaging.planes import (
@@ -22,7 +23,7 @@ from mixmend.imaging.planes import (
     white_of,
 )
 from mixmend.imaging.prior import PatchPrior
-from mixmend.imaging.restore import Schedule, Stages, restore
+from mixmend.imaging.restore import Restored, Schedule, Stages, restore
 from mixmend.imaging.uncertainty import pixel_variances
 
 Array = NDArray[np.float64]
@@ -42,6 +43,7 @@ def denoise(
     prior: PatchPrior | None = None,
     *,
     mode: Mode = "full",
+    adapt: bool | None = None,
     schedule: Schedule | None = None,
     color: Color = "opponent",
     white: float | None = None,
@@ -65,6 +67,10 @@ def denoise(
         direction, others in each stage; "fast" is one run with every fourth. Patches that
         move do better than all patches at once (docs/images.md); for these there is
         `mixmend.imaging.restore.restore`.
+    adapt : bool, optional
+        Whether the prior is drawn towards what a first run has found, before the runs that
+        count (`mixmend.imaging.adapting.adapted`): what a picture has much of, such as the
+        texture of one cloth, is learned from itself. By default in "full" mode only.
     schedule : Schedule, optional
         Other penalties than `DENOISING`.
     color : {"opponent", "channels"}, default "opponent"
@@ -115,11 +121,15 @@ def denoise(
 
     def restored(plane: Array, share: float, prior: PatchPrior) -> Plane:
         operator, variance = Identity(shape_of(plane)), (noise * share) ** 2
-        seeds = np.random.SeedSequence(random_state).generate_state(_RUNS[mode])
-        runs = [
-            restore(plane, operator, variance, prior, replace(stages, random_state=int(seed)))
-            for seed in seeds
-        ]
+        first, *seeds = np.random.SeedSequence(random_state).generate_state(_RUNS[mode] + 1)
+
+        def run(prior: PatchPrior, seed: np.uint32) -> Restored:
+            given = replace(stages, random_state=int(seed))
+            return restore(plane, operator, variance, prior, given)
+
+        if mode == "full" if adapt is None else adapt:
+            prior = adapted(prior, run(prior, first).image, variance)
+        runs = [run(prior, seed) for seed in seeds]
         mean = np.mean([run.image for run in runs], axis=0)
         last = runs[0]
         spread = pixel_variances(prior, last.winners, last.grid, variance) if return_std else None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mixmend.imaging.adapting import drawn_to
 from mixmend.imaging.patches import PatchGrid
 from mixmend.imaging.prior import PatchPrior
 from mixmend.kernels import holed_patches as kernels
@@ -23,12 +24,6 @@ _LEAST_VARIANCE = 1e-6
 """Added to the prior's variances: a quarter of a step of 8 bits, squared."""
 
 _BAND = 16
-
-_PATCHES = 100.0
-"""What a component of the prior counts for, in patches of a picture it is adapted to."""
-
-_ALL_PATCHES = 5000.0
-"""What the prior's weights count for."""
 
 
 class Seen(NamedTuple):
@@ -135,10 +130,7 @@ def adapted(
 ) -> PatchPrior:
     """The prior, one step of EM nearer to the patches of a picture with holes.
 
-    Weights and covariances are what is most probable a posteriori, the prior counting for
-    100 patches of each component and 5000 in all (Luo, Chan & Nguyen 2016, *Adaptive image
-    denoising by mixture adaptation*, there for pictures without holes). Patches belong to
-    their most likely components; means stay as they are.
+    Patches belong to their most likely components; see `mixmend.imaging.adapting.drawn_to`.
 
     Parameters
     ----------
@@ -159,12 +151,7 @@ def adapted(
     second = np.zeros_like(prior.covariances)
     kernels.second_moments(_sight(seen, grid), tables, starts, places, second)
     second += np.tril(second, -1).swapaxes(1, 2)
-    counts = np.diff(starts).astype(np.float64)
-    covariances = (_PATCHES * prior.covariances + second) / (_PATCHES + counts)[:, None, None]
-    weights = (_ALL_PATCHES * prior.weights + counts) / (_ALL_PATCHES + counts.sum())
-    return PatchPrior.from_mixture(
-        weights, prior.means, covariances, prior.patch_size, prior.remove_mean, prior.n_patches
-    )
+    return drawn_to(prior, second, np.diff(starts))
 
 
 def _sight(seen: Seen, grid: PatchGrid) -> kernels.Sight:

@@ -107,7 +107,8 @@ class PatchPrior:
             Components of the mixture.
         n_patches : int, default 500000
             Random patches to learn from, each met once (`GaussianMixture.partial_fit`).
-            Forty for each component and number of pixels are few, a thousand plenty.
+            With fewer than 8 for each component and pixel, covariances are drawn to that of
+            all patches; a hundred and more are better.
         remove_mean : bool, default True
             Take each patch's mean off: brightness then tells nothing about texture, and
             needs no component. With bad pixels the mean is that of the others.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,33 @@ from numpy.typing import NDArray
 from mixmend.errors import CollapsedComponentWarning, DataError
 from mixmend.imaging.channels import grey_plane
 from mixmend.kernels.patches import cut_single_patches
+from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.progress import track
 
 Array = NDArray[np.float64]
+Start: TypeAlias = tuple[Array, Array, Array]
 
 LEAST_VARIANCE = 1e-6
 """Floor of the variances, for pictures in [0, 1]: about what rounding to 8 bits leaves."""
 
-_START_CELLS = 6
-"""Cells of the first minibatch for each free parameter: from four on, parameters follow."""
+_STEPS = 50
+"""Minibatches that patches are dealt to, where each is then large enough."""
 
-_BATCHES = 50
-"""Minibatches that the patches are dealt to, apart from the first, which is as large as a
-start needs: enough steps to forget the start, each large enough to be worth one."""
+_BATCH = (100, 300)
+"""Least and most patches of a minibatch for each component. With fewer, components of small
+weight lose their covariances to single minibatches and die; more are not worth waiting for."""
+
+_FIRST_TOL = 1e-2
+"""The first minibatch is learned from until a step brings less: it is soon worn out."""
+
+_SCARCE = 8
+"""Patches for each component and pixel below which covariances are drawn to the pooled one.
+With more that does harm: flat patches have a thousandth of the pooled variance."""
+
+_START_STRENGTH = 100.0
+"""Patches that the pooled covariance counts for where a start has cut patches into groups."""
 
 
 def pictures_to_learn_from(images: Iterable[Any], patch_size: int) -> list[Array]:
@@ -81,6 +93,56 @@ def draw_patches(
     return out
 
 
+def grouped_start(patches: Array, n_components: int, rng: np.random.Generator) -> Start | None:
+    """Parameters from groups of patches that are nearest to some that are drawn.
+
+    A component gets the second moments of its group about 0, where patches without their
+    means lie, drawn to the pooled ones at its own contrast. Patches with holes are left out;
+    None where fewer than ten for each component are whole.
+
+    Parameters
+    ----------
+    patches : ndarray, shape (n, d)
+    n_components : int
+    rng : Generator
+
+    Returns
+    -------
+    tuple of ndarray, or None
+        Weights (K,), means (K, d) and covariances (K, d, d).
+    """
+    whole = patches[~np.isnan(patches).any(axis=1)]
+    if len(whole) < 10 * n_components:
+        return None
+    d = whole.shape[1]
+    centre = whole.mean(axis=0)
+    whole = whole - centre
+    drawn = whole[rng.choice(len(whole), n_components, replace=False)]
+    nearest = np.argmax(whole @ drawn.T - 0.5 * (drawn**2).sum(axis=1), axis=1)
+    pooled = whole.T @ whole / len(whole) + LEAST_VARIANCE * np.eye(d)
+    shape = pooled / np.trace(pooled)
+    counts = np.bincount(nearest, minlength=n_components)
+    covariances = np.empty((n_components, d, d))
+    for k in range(n_components):
+        group = whole[nearest == k]
+        scatter = group.T @ group
+        contrast = np.trace(scatter) / max(len(group), 1)
+        covariances[k] = scatter + _START_STRENGTH * contrast * shape
+        covariances[k] /= len(group) + _START_STRENGTH
+        covariances[k] += LEAST_VARIANCE * np.eye(d)
+    weights = np.maximum(counts, 1.0)
+    return weights / weights.sum(), np.tile(centre, (n_components, 1)), covariances
+
+
+def minibatches(n_patches: int, n_components: int) -> list[int]:
+    """Sizes of the minibatches that patches are dealt to; the last takes what is left over."""
+    least, most = (share * n_components for share in _BATCH)
+    size = min(max(n_patches // _STEPS, least), most)
+    n_batches = max(n_patches // size, 1)
+    return [size] * (n_batches - 1) + [n_patches - size * (n_batches - 1)]
+
+
+@fixed_order()
 def learn(
     pictures: list[Array],
     patch_size: int,
@@ -88,30 +150,34 @@ def learn(
     n_patches: int,
     remove_mean: bool,
     random_state: Any,
-    on_step: Callable[[GaussianMixture], None] | None = None,
 ) -> GaussianMixture:
     """A mixture with full covariances of ``n_patches`` random patches, by `partial_fit`."""
     rng = np.random.default_rng(random_state)
-    d = patch_size**2
-    parameters = n_components * (d * (d + 1) // 2 + d + 1)
-    least = max(_START_CELLS * parameters // d, 10 * n_components)
-    first = min(n_patches, least)
-    rest = n_patches - first
-    size = max(-(-rest // _BATCHES), min(least // 3, 20_000)) if rest else 1
-    model = GaussianMixture(
-        n_components,
-        "full",
-        prior=NormalInverseWishart(mean_strength=0.0, scale="pooled"),
-        min_variance=LEAST_VARIANCE,
-        random_state=int(rng.integers(2**31)),
-    )
-    batches = [first] + [size] * (rest // size) + ([rest % size] if rest % size else [])
+    scarce = n_patches < _SCARCE * n_components * patch_size**2
+    sizes = minibatches(n_patches, n_components)
     with track("learning patches", total=n_patches) as progress, warnings.catch_warnings():
-        # a start may have an empty component, which the following minibatches fill
+        # components that lose all their patches are no use, and no harm
         warnings.simplefilter("ignore", CollapsedComponentWarning)
-        for n in batches:
-            model.partial_fit(draw_patches(pictures, patch_size, n, remove_mean, rng))
+        model: GaussianMixture | None = None
+        for n in sizes:
+            patches = draw_patches(pictures, patch_size, n, remove_mean, rng)
+            if model is None:
+                start = grouped_start(patches, n_components, rng)
+                weights, means, covariances = start or (None, None, None)
+                model = GaussianMixture(
+                    n_components,
+                    "full",
+                    prior=NormalInverseWishart(mean_strength=0.0, scale="pooled")
+                    if scarce
+                    else None,
+                    min_variance=LEAST_VARIANCE,
+                    tol=_FIRST_TOL,
+                    weights_init=weights,
+                    means_init=means,
+                    covariances_init=covariances,
+                    random_state=int(rng.integers(2**31)),
+                )
+            model.partial_fit(patches)
             progress.update(n, log_likelihood=model.history_[-1])
-            if on_step is not None:
-                on_step(model)
+    assert model is not None
     return model
