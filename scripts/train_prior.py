@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--components", type=int, default=200)
-    parser.add_argument("--patches", type=int, default=1_000_000)
+    parser.add_argument("--patches", type=int, default=2_000_000)
     given = parser.parse_args()
     with reporting():
         prior = PatchPrior.fit(

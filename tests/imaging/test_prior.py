@@ -157,7 +157,7 @@ def test_the_prior_that_comes_along_says_where_it_is_from():
 
     prior = PatchPrior.default()
     assert prior is PatchPrior.default()
-    assert repr(prior) == "PatchPrior(200 components of 8 × 8, learned from 600000 patches)"
+    assert repr(prior) == "PatchPrior(200 components of 8 × 8, learned from 2000000 patches)"
     assert prior.weights.sum() == pytest.approx(1.0)
     place = resources.files("mixmend.imaging") / "data" / "prior.mixmend"
     with resources.as_file(place) as path:

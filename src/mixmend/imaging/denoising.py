@@ -113,6 +113,7 @@ def denoise(
     picture = as_picture(image, bounded=False)
     scale = white_of(picture, white)
     noise = positive("sigma", sigma) / scale
+    adapts = mode == "full" if adapt is None else bool(adapt)
     stages = Stages(
         DENOISING if schedule is None else schedule,
         beta=DENOISING_BETA,
@@ -127,12 +128,16 @@ def denoise(
             given = replace(stages, random_state=int(seed))
             return restore(plane, operator, variance, prior, given)
 
-        if mode == "full" if adapt is None else adapt:
-            prior = adapted(prior, run(prior, first).image, variance)
-        runs = [run(prior, seed) for seed in seeds]
+        nearer, runs = prior, []
+        # how sure it is, is what the prior says as it came: the other has been told by the noise
+        sure = run(prior, first if adapts else seeds[0])
+        if adapts:
+            nearer = adapted(prior, sure.image, variance)
+        else:
+            runs, seeds = [sure], seeds[1:]
+        runs += [run(nearer, seed) for seed in seeds]
         mean = np.mean([run.image for run in runs], axis=0)
-        last = runs[0]
-        spread = pixel_variances(prior, last.winners, last.grid, variance) if return_std else None
+        spread = pixel_variances(prior, sure.winners, sure.grid, variance) if return_std else None
         return Plane(mean, spread)
 
     return restored_picture(picture, scale, prior, color, restored, return_std)
