@@ -93,7 +93,7 @@ def of_deblurring(pictures: list[Array], given: argparse.Namespace, prior: Patch
         if given.peers:
             from skimage.restoration import denoise_tv_chambolle, unsupervised_wiener, wiener
 
-            # balance and weight: the best of grids on twelve cuts of BSDS500's training pictures
+            # balance and weight: the best of grids on six cuts of BSDS500's training pictures
             methods["unsupervised Wiener"] = lambda y, k=kernel: unsupervised_wiener(y, k, rng=0)[0]
             methods["unsupervised Wiener, then TV"] = lambda y, k=kernel: denoise_tv_chambolle(
                 unsupervised_wiener(y, k, rng=0)[0], 0.02

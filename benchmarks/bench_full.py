@@ -50,7 +50,7 @@ def start_of(family, X, n_components):
     return np.full(n_components, 1 / n_components), means, shaped
 
 
-def seconds_per_step(family, X, start):
+def seconds_per_step(family, X, start, steps=STEPS):
     """Least seconds per step of a run, and its log-likelihood per row at the end."""
     n_components = len(start[0])
     obs = ObservedMatrix.from_dense(X)
@@ -66,7 +66,7 @@ def seconds_per_step(family, X, start):
         parameters,
         [block],
         tol=0,
-        max_iter=STEPS,
+        max_iter=steps,
         on_step=lambda _: ticks.append(time.perf_counter()),
     )
     return float(np.diff(ticks).min()), fit.objective / len(X)
