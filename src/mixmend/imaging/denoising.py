@@ -33,8 +33,12 @@ DENOISING = Schedule((1.0, 4.0, 8.0, 16.0, 32.0, 64.0))
 DENOISING_BETA = 1.2
 """Found on photographs, together with the strides: 0.04 to 0.1 dB above 1."""
 
+ADAPTED_BETA = 1.0
+"""The same with a prior that is drawn to the picture: 0.04 dB above 1.2."""
+
 _STRIDES = {"full": 3, "fast": 4}
-_RUNS = {"full": 3, "fast": 1}
+_RUNS = {"full": 2, "fast": 1}
+_ADAPTATIONS = 2
 
 
 def denoise(
@@ -63,14 +67,15 @@ def denoise(
     prior : PatchPrior, optional
         What pictures look like; `PatchPrior.default` if not given.
     mode : {"full", "fast"}, default "full"
-        "full" averages three runs, each of which takes every third patch in each
+        "full" averages two runs, each of which takes every third patch in each
         direction, others in each stage; "fast" is one run with every fourth. Patches that
         move do better than all patches at once (docs/images.md); for these there is
         `mixmend.imaging.restore.restore`.
     adapt : bool, optional
-        Whether the prior is drawn towards what a first run has found, before the runs that
-        count (`mixmend.imaging.adapting.adapted`): what a picture has much of, such as the
-        texture of one cloth, is learned from itself. By default in "full" mode only.
+        Whether the prior is drawn towards what a first run has found, and again towards
+        what the next has, before the runs that count (`mixmend.imaging.adapting.adapted`):
+        what a picture has much of, such as the texture of one cloth, is learned from
+        itself. By default in "full" mode only.
     schedule : Schedule, optional
         Other penalties than `DENOISING`.
     color : {"opponent", "channels"}, default "opponent"
@@ -116,31 +121,31 @@ def denoise(
     adapts = mode == "full" if adapt is None else bool(adapt)
     stages = Stages(
         DENOISING if schedule is None else schedule,
-        beta=DENOISING_BETA,
+        beta=ADAPTED_BETA if adapts else DENOISING_BETA,
         stride=_STRIDES[one_of("mode", mode, MODES)],
     )
 
     def restored(plane: Array, share: float, prior: PatchPrior) -> Plane:
         operator, variance = Identity(shape_of(plane)), (noise * share) ** 2
-        first, *seeds = np.random.SeedSequence(random_state).generate_state(_RUNS[mode] + 1)
+        seeds = np.random.SeedSequence(random_state).generate_state(_ADAPTATIONS + _RUNS[mode])
 
         def run(prior: PatchPrior, seed: np.uint32) -> Restored:
             given = replace(stages, random_state=int(seed))
             return restore(plane, operator, variance, prior, given)
 
         nearer, runs = prior, []
+        for seed in seeds[: _ADAPTATIONS if adapts else 0]:
+            runs.append(run(nearer, seed))
+            nearer = adapted(nearer, runs[-1].image, variance)
+        runs += [run(nearer, seed) for seed in seeds[_ADAPTATIONS:]]
+        counting = runs[-_RUNS[mode] :]
         # how sure it is, is what the prior says as it came: the other has been told by the noise
-        sure = run(prior, first if adapts else seeds[0])
-        if adapts:
-            nearer = adapted(prior, sure.image, variance)
-        else:
-            runs, seeds = [sure], seeds[1:]
-        runs += [run(nearer, seed) for seed in seeds]
-        mean = np.mean([run.image for run in runs], axis=0)
+        sure = runs[0]
+        mean = np.mean([run.image for run in counting], axis=0)
         spread = pixel_variances(prior, sure.winners, sure.grid, variance) if return_std else None
         return Plane(mean, spread)
 
     return restored_picture(picture, scale, prior, color, restored, return_std)
 
 
-__all__ = ["DENOISING", "DENOISING_BETA", "denoise"]
+__all__ = ["ADAPTED_BETA", "DENOISING", "DENOISING_BETA", "denoise"]
