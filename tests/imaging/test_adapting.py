@@ -12,10 +12,11 @@ from mixmend.imaging.patches import extract_patches, patch_grid
 NOISE = 0.01
 
 
+@pytest.mark.parametrize("shape", [(30, 31), (270, 280)])  # one chunk of patches, and two
 @pytest.mark.parametrize("remove_mean", [False, True])
-def test_a_prior_is_drawn_to_each_component_s_patches(rng, remove_mean):
+def test_a_prior_is_drawn_to_each_component_s_patches(rng, remove_mean, shape):
     prior = oracle.random_prior(rng, remove_mean=remove_mean)
-    image = oracle.picture(rng, (30, 31))
+    image = oracle.picture(rng, shape)
     patches = extract_patches(image, patch_grid(image.shape, 3, 2))
     if remove_mean:
         patches -= patches.mean(axis=1, keepdims=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.imaging import patch_step
-from mixmend.imaging.patches import extract_patches, patch_grid
+from mixmend.imaging.patches import patch_chunks, patch_grid
 from mixmend.imaging.prior import PatchPrior
 from mixmend.kernels.threads import fixed_order
 
@@ -85,16 +85,16 @@ def adapted(prior: PatchPrior, image: Array, noise: float) -> PatchPrior:
     tables = patch_step.stage_tables(patch_step.basis_of(prior), DOUBT * noise)
     _, found = patch_step.patch_sums(image, grid, tables, patch_step.no_winners(grid))
     winners = found.ravel()
-    order = np.argsort(winners, kind="stable")
     counts = np.bincount(winners, minlength=prior.n_components)
-    ends = np.cumsum(counts)
-    patches = extract_patches(image, grid)
-    if prior.remove_mean:
-        patches -= patches.mean(axis=1, keepdims=True)
-    second = np.zeros_like(prior.covariances)
-    for k in np.flatnonzero(counts):
-        gaps = patches[order[ends[k] - counts[k] : ends[k]]] - prior.means[k]
-        second[k] = gaps.T @ gaps
+    second, first = np.zeros_like(prior.covariances), 0
+    for patches in patch_chunks(image, grid):
+        own = winners[first : first + len(patches)]
+        first += len(patches)
+        if prior.remove_mean:
+            patches -= patches.mean(axis=1, keepdims=True)
+        for k in np.unique(own):
+            gaps = patches[own == k] - prior.means[k]
+            second[k] += gaps.T @ gaps
     return drawn_to(prior, second, counts)
 
 
