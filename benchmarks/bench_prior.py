@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_factor import ceiling
 from bench_full import seconds_per_step
 from PIL import Image
 from scipy.linalg import helmert
@@ -39,17 +40,6 @@ def pictures(folder: Path | None) -> list[Array]:
         return grey([Image.fromarray(load_sample_image(name)) for name in names])
     kinds = (".jpg", ".png")
     return grey([Image.open(f) for f in sorted(folder.iterdir()) if f.suffix in kinds])
-
-
-def ceiling() -> float:
-    """Multiply-adds a second of a large product in double precision."""
-    a = np.random.default_rng(0).normal(size=(2000, 2000))
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - start)
-    return 2000.0**3 / min(seconds)
 
 
 def peer_step(X: Array, start: tuple[Array, Array, Array]) -> tuple[float, float]:
@@ -84,8 +74,9 @@ def main() -> None:
     d = X.shape[1]
     ours, score = seconds_per_step(FULL, X, start, steps=2)
     work = len(X) * given.components * d * (d + 1)  # distances and moments, halves of d^2 each
-    print(f"mixmend {ours:.2f} s a step, {score:.4f} a patch; {work / ours / ceiling():.0%} of")
-    print(f"the ceiling of {2e-9 * ceiling():.0f} GFLOP/s, counting rows without a share, too")
+    best = ceiling()
+    print(f"mixmend {ours:.2f} s a step, {score:.4f} a patch; {2e-9 * work / ours / best:.0%} of")
+    print(f"the ceiling of {best:.0f} GFLOP/s, counting rows without a share, too")
     if not given.no_peer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.imaging.adapting import drawn_to
-from mixmend.imaging.patches import PatchGrid
+from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
 from mixmend.kernels import holed_patches as kernels
 from mixmend.kernels.simd import LANES
@@ -22,8 +22,6 @@ _BRIGHTNESS = 0.5
 
 _LEAST_VARIANCE = 1e-6
 """Added to the prior's variances: a quarter of a step of 8 bits, squared."""
-
-_BAND = 16
 
 
 class Seen(NamedTuple):
@@ -109,17 +107,11 @@ def estimates(
     shape = len(grid.rows), len(grid.columns)
     winners = np.full(shape, -1, np.int32)
     counted = np.ones(shape, np.bool_) if wanted is None else wanted
-    starts = grid.rows[::_BAND]
-    ends = grid.rows[np.minimum(np.arange(len(starts)) * _BAND + _BAND, len(grid.rows)) - 1]
-    height = int((ends - starts).max()) + grid.patch_size
-    parts = np.zeros((len(starts), 3, height, grid.shape[1]))
+    parts = band_sums(grid, (3,))
     kernels.estimate_holed_patches(
-        _sight(seen, grid), tables, winners, counted, _BAND, parts, LANES[kernels.GROUP]
+        _sight(seen, grid), tables, winners, counted, BAND, parts, LANES[kernels.GROUP]
     )
-    total = np.zeros((3, grid.shape[0] + height, grid.shape[1]))
-    for top, part in zip(starts, parts, strict=True):
-        total[:, top : top + height] += part
-    means, variances, weights = total[:, : grid.shape[0]]
+    means, variances, weights = joined_bands(parts, grid)
     weights = np.where(weights > 0, weights, np.nan)
     return Estimates(means / weights, variances / weights, winners)
 

@@ -179,15 +179,11 @@ def _grown(found: Estimates, known: Seen, grid: PatchGrid, tables: Tables) -> Es
     """Estimates of all pixels, those too far from known ones from what was estimated before."""
     means, variances = found.means, found.variances
     size = grid.patch_size
-    while np.isnan(means).any():
-        unreached = np.isnan(means)
+    data = np.isfinite(known.variances)
+    while (unreached := np.isnan(means)).any():
         seen = Seen(
-            np.where(np.isfinite(known.variances), known.values, np.where(unreached, 0.0, means)),
-            np.where(
-                np.isfinite(known.variances),
-                known.variances,
-                np.where(unreached, np.inf, variances),
-            ),
+            np.where(data, known.values, np.where(unreached, 0.0, means)),
+            np.where(data, known.variances, np.where(unreached, np.inf, variances)),
         )
         corners = np.pad(unreached.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
         top, left = grid.rows[:, None], grid.columns

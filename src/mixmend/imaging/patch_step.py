@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmend.imaging.patches import PatchGrid
+from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
 from mixmend.kernels import patch_search as kernels
 from mixmend.kernels.products import wide_registers
@@ -20,7 +20,6 @@ Winners = NDArray[np.int32]
 ASSIGNMENTS = ("marginal", "joint", "prior")
 """Which density the most likely component is that of; see `stage_tables`."""
 
-_BAND = 16
 _BLOCK = 4
 
 
@@ -125,16 +124,10 @@ def patch_sums(
     winners : ndarray of int32
     """
     found = winners.copy()
-    starts = grid.rows[::_BAND]
-    ends = grid.rows[np.minimum(np.arange(len(starts)) * _BAND + _BAND, len(grid.rows)) - 1]
-    height = int((ends - starts).max()) + grid.patch_size
-    parts = np.zeros((len(starts), height, grid.shape[1]), np.float32)
+    parts = band_sums(grid, dtype=np.float32)
     values = np.ascontiguousarray(picture, dtype=np.float32)
-    kernels.estimate_patches(values, _plain(grid), tables, found, _BAND, parts, *_tokens())
-    total = np.zeros((grid.shape[0] + height, grid.shape[1]))
-    for top, part in zip(starts, parts, strict=True):
-        total[top : top + height] += part
-    return total[: grid.shape[0]], found
+    kernels.estimate_patches(values, _plain(grid), tables, found, BAND, parts, *_tokens())
+    return joined_bands(parts, grid), found
 
 
 def log_density(picture: Array, grid: PatchGrid, tables: kernels.Tables, winners: Winners) -> float:

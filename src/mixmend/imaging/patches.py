@@ -7,7 +7,7 @@ on them takes them in chunks (`patch_chunks`), or cuts and adds them inside a ke
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from mixmend.errors import DataError
 from mixmend.kernels.patches import add_patches, cut_patches
 
 Array = NDArray[np.float64]
+
+BAND = 16
+"""Rows of a grid that a kernel works on side by side with others, into sums of their own."""
 
 CHUNK = 1 << 14
 """Patches taken at a time: 8 MB of 8 × 8 patches in double precision."""
@@ -147,6 +150,37 @@ def sum_patches(patches: Array, grid: PatchGrid) -> Array:
     values = np.ascontiguousarray(patches, dtype=np.float64)
     add_patches(values, grid.rows, grid.columns, grid.patch_size, total)
     return total
+
+
+def band_sums(
+    grid: PatchGrid, planes: tuple[int, ...] = (), dtype: type[np.floating] = np.float64
+) -> NDArray[Any]:
+    """Zeros to sum the patches of each band in: (bands, *planes, height of a band, width).
+
+    A band begins at its first row of the picture; neighbours overlap.
+    """
+    starts = grid.rows[::BAND]
+    ends = grid.rows[np.minimum(np.arange(len(starts)) * BAND + BAND, len(grid.rows)) - 1]
+    height = int((ends - starts).max()) + grid.patch_size
+    return np.zeros((len(starts), *planes, height, grid.shape[1]), dtype)
+
+
+def joined_bands(parts: NDArray[Any], grid: PatchGrid) -> Array:
+    """The sums of all bands of `band_sums` as one picture for each plane: (*planes, height, width).
+
+    Examples
+    --------
+    >>> grid = patch_grid((20, 3), 2)
+    >>> parts = band_sums(grid)
+    >>> parts[:] = 1.0  # the second band begins at row 16, and both have 17 rows
+    >>> joined_bands(parts, grid)[[0, 15, 16, 17], 0]
+    array([1., 1., 2., 1.])
+    """
+    height = parts.shape[-2]
+    total = np.zeros((*parts.shape[1:-2], grid.shape[0] + height, grid.shape[1]))
+    for top, part in zip(grid.rows[::BAND], parts, strict=True):
+        total[..., top : top + height, :] += part
+    return total[..., : grid.shape[0], :]
 
 
 def average_patches(patches: Array, grid: PatchGrid) -> Array:

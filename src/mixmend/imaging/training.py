@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from mixmend.errors import CollapsedComponentWarning, DataError
 from mixmend.imaging.channels import grey_plane
 from mixmend.kernels.patches import cut_single_patches
-from mixmend.kernels.threads import fixed_order
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.priors import NormalInverseWishart
 from mixmend.progress import track
@@ -142,7 +142,6 @@ def minibatches(n_patches: int, n_components: int) -> list[int]:
     return [size] * (n_batches - 1) + [n_patches - size * (n_batches - 1)]
 
 
-@fixed_order()
 def learn(
     pictures: list[Array],
     patch_size: int,
@@ -154,30 +153,34 @@ def learn(
     """A mixture with full covariances of ``n_patches`` random patches, by `partial_fit`."""
     rng = np.random.default_rng(random_state)
     scarce = n_patches < _SCARCE * n_components * patch_size**2
-    sizes = minibatches(n_patches, n_components)
+    batches = (
+        draw_patches(pictures, patch_size, n, remove_mean, rng)
+        for n in minibatches(n_patches, n_components)
+    )
+    first = next(batches)
+    model = _unfitted(first, n_components, scarce, rng)
     with track("learning patches", total=n_patches) as progress, warnings.catch_warnings():
         # components that lose all their patches are no use, and no harm
         warnings.simplefilter("ignore", CollapsedComponentWarning)
-        model: GaussianMixture | None = None
-        for n in sizes:
-            patches = draw_patches(pictures, patch_size, n, remove_mean, rng)
-            if model is None:
-                start = grouped_start(patches, n_components, rng)
-                weights, means, covariances = start or (None, None, None)
-                model = GaussianMixture(
-                    n_components,
-                    "full",
-                    prior=NormalInverseWishart(mean_strength=0.0, scale="pooled")
-                    if scarce
-                    else None,
-                    min_variance=LEAST_VARIANCE,
-                    tol=_FIRST_TOL,
-                    weights_init=weights,
-                    means_init=means,
-                    covariances_init=covariances,
-                    random_state=int(rng.integers(2**31)),
-                )
+        for patches in chain((first,), batches):
             model.partial_fit(patches)
-            progress.update(n, log_likelihood=model.history_[-1])
-    assert model is not None
+            progress.update(len(patches), log_likelihood=model.history_[-1])
     return model
+
+
+def _unfitted(
+    patches: Array, n_components: int, scarce: bool, rng: np.random.Generator
+) -> GaussianMixture:
+    """A mixture that will start from groups of these patches."""
+    weights, means, covariances = grouped_start(patches, n_components, rng) or (None,) * 3
+    return GaussianMixture(
+        n_components,
+        "full",
+        prior=NormalInverseWishart(mean_strength=0.0, scale="pooled") if scarce else None,
+        min_variance=LEAST_VARIANCE,
+        tol=_FIRST_TOL,
+        weights_init=weights,
+        means_init=means,
+        covariances_init=covariances,
+        random_state=int(rng.integers(2**31)),
+    )

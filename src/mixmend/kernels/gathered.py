@@ -23,7 +23,7 @@ from numba import prange, uint64
 
 from mixmend.kernels.full import LOG_2PI, add_moments, subtract_distances
 from mixmend.kernels.shares import weighted_shares
-from mixmend.kernels.simd import load, mul, store, sub
+from mixmend.kernels.simd import load, scale, store, sub
 
 
 class Tables(NamedTuple):
@@ -192,19 +192,16 @@ def _moments(k: int, used: int, n_rows: int, shape: Any, work: Any, found: Any) 
     tile, means = work.tile.reshape(-1), work.means.reshape(-1)
     out, weighted = work.residuals.reshape(-1), work.weighted.reshape(-1)
     mean, last, count = uint64(k) * width, uint64(used), uint64(0)
-    factor = np.empty(len(lanes))
     for r in range(n_rows):
         share = work.joint[k, r]
         if share == 0.0:
             continue
         rows[k] += share
-        factor[:] = share
-        times = load(factor, uint64(0), lanes)
         row, to, i = uint64(r) * width, count * width, uint64(0)
         while i < last:
             gap = sub(load(tile, row + i, lanes), load(means, mean + i, lanes))
             store(out, to + i, gap)
-            store(weighted, to + i, mul(times, gap))
+            store(weighted, to + i, scale(share, gap))
             i += step
         count += uint64(1)
     if count > uint64(0):
