@@ -10,8 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 import mixmend as mm
 from mixmend.em.block import Block
-from mixmend.mixtures import clustering
+from mixmend.mixtures import lloyd
 from mixmend.mixtures.clustering import cluster, nearest, update
+from mixmend.mixtures.lloyd import CompleteRows
 from mixmend.observed.matrix import ObservedMatrix
 
 
@@ -31,19 +32,22 @@ def test_labels_distances_and_new_centers_are_those_of_plain_loops(rng, n, d, n_
     weights = rng.random(n)
     block = block_of(X, weights)
     distances = all_distances(X, centers)
-    labels, smallest, following = clustering._round(centers, block)
-    np.testing.assert_array_equal(labels, distances.argmin(axis=1))
-    np.testing.assert_allclose(smallest, distances.min(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(following, update(centers, labels, block)[0], rtol=1e-9, atol=1e-9)
+    rows = CompleteRows(block)
+    distortion = rows.assign(centers)
+    np.testing.assert_array_equal(rows.labels, distances.argmin(axis=1))
+    np.testing.assert_allclose(rows.smallest(), distances.min(axis=1), rtol=1e-12)
+    assert distortion == pytest.approx(weights @ distances.min(axis=1), rel=1e-12)
+    following = update(centers, rows.labels, block)[0]
+    np.testing.assert_allclose(rows.following(), following, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rounding_of_scores_never_decides(rng, dtype):
-    """Two centers a hair apart, far from a third: scores cannot tell them, distances can."""
+    """Two centers a hair apart, far from most: scores cannot tell them, distances can."""
     X = rng.normal(size=(500, 3)).astype(dtype)
     near = np.zeros((2, 3))
     near[1, 0] = 1e-6
-    centers = np.vstack([near, np.full((1, 3), 1e6)])
+    centers = np.vstack([near, np.full((3, 3), 1e6)])
     labels, smallest = nearest(centers, block_of(X))
     distances = all_distances(X, centers)
     np.testing.assert_array_equal(labels, distances.argmin(axis=1))
@@ -53,12 +57,12 @@ def test_rounding_of_scores_never_decides(rng, dtype):
 
 def test_without_the_second_look_scores_would_decide(rng, monkeypatch):
     """The planted fault that the test above must see."""
-    tables = clustering._product_tables
+    tables = lloyd._product_tables
 
-    def trusting(centers, dtype):
-        return tables(centers, dtype)._replace(doubt=np.array([0.0, -1e30]))
+    def trusting(centers, drift, dtype):
+        return tables(centers, drift, dtype)._replace(doubt=np.array([0, 0, -1e30, 1], dtype))
 
-    monkeypatch.setattr(clustering, "_product_tables", trusting)
+    monkeypatch.setattr(lloyd, "_product_tables", trusting)
     with pytest.raises(AssertionError):
         test_rounding_of_scores_never_decides(rng, np.float32)
 
@@ -69,17 +73,74 @@ def test_the_first_of_equal_centers_is_taken(rng):
 
 
 def test_results_do_not_depend_on_threads(rng):
-    block, centers = block_of(rng.normal(size=(9000, 30))), rng.normal(size=(9, 30))
+    block, start = block_of(rng.normal(size=(40_000, 30))), rng.normal(size=(9, 30))
     before = numba.get_num_threads()
     found = []
     try:
         for threads in (1, before):
             numba.set_num_threads(threads)
-            found.append(clustering._round(centers, block))
+            found.append(cluster(start, block, tol=0.0, max_iter=8))
     finally:
         numba.set_num_threads(before)
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_one_far_center_costs_the_others_no_certainty(rng):
+    """Scores are wrong by the length of a centre, but not by that of another, far away."""
+    X = rng.normal(size=(2000, 4)).astype(np.float32)
+    centers = np.vstack([X[:8], np.full((1, 4), 1e6)]).astype(float)
+    rows = CompleteRows(block_of(X))
+    rows.assign(centers)
+    assert np.isfinite(rows._until).mean() > 0.99
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_scores_that_overflow_or_vanish_decide_nothing(rng, dtype, size):
+    X = (size * rng.normal(size=(300, 3))).astype(dtype)
+    centers = X[:5].astype(np.float64)
+    labels, smallest = nearest(centers, block_of(X))
+    distances = all_distances(X, centers)
+    np.testing.assert_array_equal(labels, distances.argmin(axis=1))
+    np.testing.assert_allclose(smallest, distances.min(axis=1), rtol=1e-12)
+
+
+def tight_clusters(rng, dtype):
+    """Three tight clusters far from each other, and starts far from all of them."""
+    places = np.array([[0.0, 0.0], [1e3, 0.0], [0.0, 1e3]])
+    X = places[rng.integers(0, 3, 600)] + 1e-3 * rng.normal(size=(600, 2))
+    return X.astype(dtype), np.array([[-5e3, -5e3], [8e3, 0.0], [0.0, 8e3]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_distortion_of_tight_clusters_is_not_what_cancellation_leaves(rng, dtype):
+    X, start = tight_clusters(rng, dtype)
+    run = cluster(start, block_of(X), tol=0.0, max_iter=30)
+    centers = start
+    for distortion in run.history:
+        distances = all_distances(X, centers)
+        assert distortion == pytest.approx(distances.min(axis=1).sum(), rel=1e-10)
+        centers, _ = update(centers, distances.argmin(axis=1), block_of(X))
+
+
+def test_without_sums_taken_afresh_it_would_be(rng, monkeypatch):
+    """The planted fault that the test above must see."""
+    monkeypatch.setattr(lloyd, "_MOST_CANCELLED", 1e150)
+    with pytest.raises(AssertionError):
+        test_the_distortion_of_tight_clusters_is_not_what_cancellation_leaves(rng, np.float64)
+
+
+def test_rows_that_stay_are_not_looked_at_again(rng, monkeypatch):
+    """Poisoned after the first round, rows deep inside their clusters go unnoticed."""
+    X, _ = tight_clusters(rng, np.float64)
+    rows = CompleteRows(block_of(X))
+    centers = X[[np.flatnonzero(X @ [1, 2] < 1)[0], X[:, 0].argmax(), X[:, 1].argmax()]]
+    rows.assign(centers)
+    labels = rows.labels.copy()
+    monkeypatch.setattr(rows, "_X", np.full_like(X, np.nan))
+    rows.assign(rows.following())
+    np.testing.assert_array_equal(rows.labels, labels)
 
 
 def test_rounds_are_those_of_scikit_learn(rng):

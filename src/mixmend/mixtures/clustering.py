@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmend.em.block import Block
 from mixmend.kernels import kmeans as kernels
-from mixmend.kernels import lloyd
-from mixmend.kernels.products import block_shape, padded_columns
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.spherical import squared_distances
 from mixmend.kernels.threads import threads_for
+from mixmend.mixtures.lloyd import CompleteRows
 from mixmend.mixtures.spherical_e_step import Array, lane_count, table
-
-_TILE_BYTES = 1 << 17
-_SUMS_BYTES = 1 << 26
-_MOST_TASKS = 32
-_LEAST_TASKS = 2
 
 
 class Clustering(NamedTuple):
@@ -31,6 +25,8 @@ class Clustering(NamedTuple):
         Means of the observed values of each cluster's rows.
     labels : ndarray of int64, shape (n,)
         Nearest centre of each row.
+    smallest : ndarray, shape (n,)
+        Squared distance of each row to its centre, over observed coordinates.
     distortion : float
         Sum over rows of the squared distance to their centre, over observed coordinates.
     history : tuple of float
@@ -41,6 +37,7 @@ class Clustering(NamedTuple):
 
     centers: Array
     labels: NDArray[np.int64]
+    smallest: Array
     distortion: float
     history: tuple[float, ...]
     converged: bool
@@ -97,23 +94,26 @@ def cluster(
     """
     centers = start
     history: list[float] = []
-    weights = block.row_weights
     converged = False
-    labels = np.zeros(block.observed.shape[0], np.int64)
+    rows = _rows_of(block)
     for turn in range(max_iter + 1):
-        labels, smallest, following = _round(centers, block)
+        distortion = rows.assign(centers)
         # a row that was moved needs a new centre: such a round is never the last one
-        moved = relocate and turn < max_iter
-        moved = moved and _fill_empty(labels, smallest, len(centers), block)
-        distortion = float(smallest.sum() if weights is None else weights @ smallest)
+        moved = relocate and turn < max_iter and not rows.sizes.all()
+        if moved:
+            labels, smallest = rows.labels.copy(), rows.smallest()
+            moved = _fill_empty(labels, smallest, len(centers), block)
+            if moved:
+                rows.relabel(labels)
+                distortion = _total(smallest, block)
         converged = not moved and bool(history) and history[-1] - distortion <= tol
         history.append(distortion)
         if converged or turn == max_iter:
             break
-        if following is None or moved:
-            following, _ = update(centers, labels, block)
-        centers = following
-    return Clustering(centers, labels, history[-1], tuple(history), converged)
+        centers = rows.following()
+    smallest = rows.smallest()
+    history[-1] = _total(smallest, block)
+    return Clustering(centers, rows.labels, smallest, history[-1], tuple(history), converged)
 
 
 def nearest(centers: Array, block: Block) -> tuple[NDArray[np.int64], Array]:
@@ -121,45 +121,45 @@ def nearest(centers: Array, block: Block) -> tuple[NDArray[np.int64], Array]:
 
     Returns labels (n,) and squared distances (n,).
     """
-    return _round(centers, block)[:2]
+    rows = _rows_of(block)
+    return rows.nearest(centers) if isinstance(rows, CompleteRows) else assign(centers, block)[:2]
 
 
-def _round(centers: Array, block: Block) -> tuple[NDArray[np.int64], Array, Array | None]:
-    """The same, with the centres' successors where they cost nothing more."""
-    if not block.observed.is_complete or block.observed.n_observed == 0:
-        return *assign(centers, block)[:2], None
-    (n, d), X = block.observed.shape, block.observed.dense
-    tables = _product_tables(np.ascontiguousarray(centers), X.dtype)
-    tile_rows = int(np.clip(_TILE_BYTES // (len(tables.coefficients) * 8) // 16 * 16, 16, 128))
-    most = np.clip(_SUMS_BYTES // tables.centers.nbytes, _LEAST_TASKS, _MOST_TASKS)
-    n_tasks = min(int(most), -(-n // tile_rows))
-    sums = lloyd.Sums(np.zeros((n_tasks, len(centers))), np.zeros((n_tasks, *centers.shape)))
-    weights = np.zeros(0) if block.row_weights is None else block.row_weights
-    rows = lloyd.Rows(weights, np.empty(n, np.int64), np.empty(n))
-    with threads_for(n * d * len(tables.terms)):
-        shape = block_shape(len(centers), X.dtype.itemsize)
-        lloyd.round_of(X, rows, tables, sums, *shape, tile_rows)
-    sizes, moves = sums.sizes.sum(axis=0)[:, None], sums.moves.sum(axis=0)
-    step = np.divide(moves, sizes, out=np.zeros_like(moves), where=sizes > 0)
-    return rows.labels, rows.smallest, centers + step
+class _ObservedRows:
+    """What `CompleteRows` does, for rows with holes; nothing is kept from round to round."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    def assign(self, centers: Array) -> float:
+        self._centers = centers
+        self.labels, self._smallest, _ = assign(centers, self._block)
+        return _total(self._smallest, self._block)
+
+    @property
+    def sizes(self) -> Array:
+        n_clusters = len(self._centers)
+        return np.bincount(self.labels, self._block.row_weights, n_clusters).astype(np.float64)
+
+    def following(self) -> Array:
+        return update(self._centers, self.labels, self._block)[0]
+
+    def smallest(self) -> Array:
+        return self._smallest
+
+    def relabel(self, labels: NDArray[np.int64]) -> None:
+        self.labels = labels
 
 
-def _product_tables(centers: Array, dtype: np.dtype[Any]) -> lloyd.Tables:
-    """Centres as `mixmend.kernels.lloyd` reads them."""
-    n_clusters, d = centers.shape
-    least = centers.min(axis=0)
-    centre = (least + 0.5 * (centers.max(axis=0) - least)).astype(dtype)
-    moved = centers - centre
-    coefficients = np.zeros((d, padded_columns(n_clusters, dtype.itemsize)), dtype)
-    coefficients[:, :n_clusters] = moved.T
-    squares = (moved * moved).sum(axis=1)
-    terms = np.full(coefficients.shape[1], -np.inf, dtype)
-    terms[:n_clusters] = -0.5 * squares
-    # a score is a sum of d + 1 products of numbers that are rounded themselves; the lengths'
-    # product is at most half the sum of their squares
-    unit = (d + 4) * float(np.finfo(dtype).eps)
-    doubt = np.array([2.0 * unit, 6.0 * unit * squares.max()])
-    return lloyd.Tables(centers, centre, coefficients, terms, doubt)
+def _rows_of(block: Block) -> CompleteRows | _ObservedRows:
+    if block.observed.is_complete and block.observed.n_observed > 0:
+        return CompleteRows(block)
+    return _ObservedRows(block)
+
+
+def _total(smallest: Array, block: Block) -> float:
+    weights = block.row_weights
+    return float(smallest.sum() if weights is None else weights @ smallest)
 
 
 def _fill_empty(labels: NDArray[np.int64], smallest: Array, n_clusters: int, block: Block) -> bool:

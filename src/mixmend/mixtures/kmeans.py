@@ -46,7 +46,7 @@ def mixture_of(clustering: Clustering, block: Block) -> Parameters:
     weights = np.where(block.counts > 0, 1.0, 0.0)
     if block.row_weights is not None:
         weights *= block.row_weights
-    labels, smallest = nearest(clustering.centers, block)
+    labels, smallest = clustering.labels, clustering.smallest
     squares = np.bincount(labels, weights * smallest, n_clusters)
     cells = np.bincount(labels, weights * block.counts, n_clusters)
     variances = np.divide(squares, cells, out=np.zeros(n_clusters), where=cells > 0)
