@@ -103,6 +103,93 @@ def test_everything_that_a_variational_half_step_needs(rank, effects):
         assert found.freedom[u] == pytest.approx(np.trace(inverse @ M[:q, :q]), abs=1e-9)
 
 
+def lines_of(counts, d, seed):
+    """A matrix whose lines have the given numbers of entries."""
+    rng = np.random.default_rng(seed)
+    columns = np.concatenate([rng.choice(d, count, replace=False) for count in counts])
+    rows = np.repeat(np.arange(len(counts)), counts)
+    values = 3 + rng.normal(size=len(rows))
+    return mm.ObservedMatrix.from_triplets(rows, columns, values, shape=(len(counts), d))
+
+
+@pytest.mark.parametrize("strength", [20.0, 0.3, 1e-9])
+@pytest.mark.parametrize("q", [1, 5, 24, 40, 70])
+def test_lines_with_fewer_and_with_more_entries_than_unknowns_are_the_same_regression(q, strength):
+    counts = sorted({1, 2, max(q // 2, 1), max(q - 1, 1), q, q + 1, 2 * q, 3 * q + 5})
+    obs = lines_of(counts, 4 * q + 5, q)
+    other = Side(np.random.default_rng(q).normal(size=(obs.shape[1], q)))
+    prior = Prior(np.full(q, strength), np.ones(len(counts)))
+    found = solve_side(Cells(obs.by_row), other, prior, False)
+    for u, count in enumerate(counts):
+        columns, targets = obs.row(u)
+        Z = other.values[columns]
+        peer = Ridge(alpha=strength, fit_intercept=False, solver="svd", tol=0).fit(Z, targets)
+        error = np.abs(found.side.values[u] - peer.coef_).max()
+        # hardly held, as many equations as unknowns are as badly conditioned as Z, squared
+        smaller = Z @ Z.T if count < q else Z.T @ Z
+        condition = np.linalg.cond(smaller + strength * np.eye(len(smaller)))
+        assert error < max(1e-10, 1e-15 * condition * np.abs(peer.coef_).max())
+        assert strength < 0.1 or error < 1e-10
+        rest = targets - Z @ found.side.values[u]
+        assert found.squares[u] == pytest.approx(rest @ rest, abs=1e-13 * (targets @ targets))
+
+
+@pytest.mark.parametrize("effects", [False, True])
+@pytest.mark.parametrize("q", [2, 9, 37, 60])
+def test_everything_but_inverses_is_found_whichever_side_of_the_system_is_smaller(q, effects):
+    counts = [0, 1, 3, q - 1, q, q + 1, 2 * q]
+    obs = lines_of(counts, 2 * q + 9, q)
+    rng = np.random.default_rng(q)
+    (n, d), other = obs.shape, Side(rng.normal(size=(obs.shape[1], q)))
+    precision, scales = rng.uniform(0.01, 20, q), rng.uniform(0.5, 2, n)
+    means, weights = rng.normal(size=(n, q)), rng.uniform(0.5, 2, d)
+    mine, theirs = rng.normal(size=n), rng.normal(size=d)
+    prior = Prior(precision, scales, means)
+    cells = Cells(obs.by_row, mine, theirs, weights)
+    found = solve_side(cells, other, prior, effects, freedom=True)
+    for u in range(n):
+        columns, targets = obs.row(u)
+        moved = targets - mine[u] - theirs[columns]
+        Z, w = other.values[columns], weights[columns]
+        if effects:
+            moved = moved - Z[:, -1]
+            Z = np.column_stack([Z[:, :-1], np.ones(len(columns))])
+        D = np.diag(precision * scales[u])
+        M = Z.T @ (w[:, None] * Z)
+        x = np.linalg.solve(M + D, Z.T @ (w * moved) + D @ means[u])
+        assert np.allclose(found.side.values[u], x, rtol=0, atol=1e-10)
+        assert found.squares[u] == pytest.approx(w @ (moved - Z @ x) ** 2, rel=1e-8, abs=1e-12)
+        assert found.log_dets[u] == pytest.approx(np.linalg.slogdet(M + D)[1], abs=1e-10)
+        assert found.freedom[u] == pytest.approx(np.trace(np.linalg.solve(M + D, M)), abs=1e-9)
+
+
+def test_a_coordinate_that_is_held_hard_and_one_that_is_hardly_held_are_solved_together():
+    obs = lines_of([3, 5, 30], 40, 0)
+    q, rng = 12, np.random.default_rng(1)
+    other, precision = Side(rng.normal(size=(40, q))), np.geomspace(1e-6, 1e12, q)
+    means = rng.normal(size=(3, q))
+    found = solve_side(Cells(obs.by_row), other, Prior(precision, np.ones(3), means), False)
+    for u in range(3):
+        columns, targets = obs.row(u)
+        Z = other.values[columns]
+        # deviations from the means, in units in which all are held alike
+        scaled = np.vstack([Z / np.sqrt(precision), np.eye(q)])
+        right = np.append(targets - Z @ means[u], np.zeros(q))
+        y = np.linalg.lstsq(scaled, right, rcond=None)[0]
+        assert np.allclose(found.side.values[u], means[u] + y / np.sqrt(precision), atol=1e-8)
+
+
+def test_a_line_with_few_entries_needs_hardly_any_regularization():
+    obs = lines_of([4, 7], 50, 3)
+    other = Side(np.random.default_rng(0).normal(size=(50, 30)))
+    found = solve_side(Cells(obs.by_row), other, Prior(np.full(30, 1e-13), np.ones(2)), False)
+    for u in range(2):
+        columns, targets = obs.row(u)
+        shortest = np.linalg.lstsq(other.values[columns], targets, rcond=None)[0]
+        assert np.abs(found.side.values[u] - shortest).max() < 1e-10
+        assert found.squares[u] < 1e-20
+
+
 def test_offsets_of_both_sides_are_taken_off():
     obs = holed(5)
     rng = np.random.default_rng(0)
@@ -139,23 +226,27 @@ def test_single_precision_entries_are_regressed_in_double():
     assert np.array_equal(a, b)
 
 
-def test_results_do_not_depend_on_threads():
+@pytest.mark.parametrize(("q", "covariances"), [(20, True), (20, False), (120, False)])
+def test_results_do_not_depend_on_threads(q, covariances):
     import numba
 
     obs = holed(8, n=300, d=200)
-    other = Side(np.random.default_rng(0).normal(size=(200, 20)))
-    prior = Prior(np.ones(20), np.ones(300))
+    other = Side(np.random.default_rng(0).normal(size=(200, q)))
+    prior = Prior(np.ones(q), np.ones(300))
     before = numba.get_num_threads()
     results = []
     try:
         for count in {1, before}:
             numba.set_num_threads(count)
-            results.append(solve_side(Cells(obs.by_row), other, prior, False, covariances=True))
+            how = {"covariances": covariances, "freedom": True}
+            results.append(solve_side(Cells(obs.by_row), other, prior, False, **how))
     finally:
         numba.set_num_threads(before)
     for other_result in results[1:]:
         assert np.array_equal(results[0].side.values, other_result.side.values)
-        assert np.array_equal(results[0].side.covariances, other_result.side.covariances)
+        assert np.array_equal(results[0].freedom, other_result.freedom)
+        if covariances:
+            assert np.array_equal(results[0].side.covariances, other_result.side.covariances)
 
 
 @pytest.mark.parametrize("effects", [False, True])

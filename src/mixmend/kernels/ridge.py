@@ -9,6 +9,7 @@ with D_u the (diagonal) precision of the prior around m_u, and S_i what is not k
 
 A line's design vectors are first packed side by side, so that the products run in
 registers (`mixmend.kernels.products.add_outer`) and the small systems stay in the cache.
+Lines with fewer entries than unknowns go through smaller systems (`mixmend.kernels.dual`).
 Every line is one thread's work from beginning to end: results do not depend on how many
 there are.
 
@@ -24,16 +25,14 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import prange, uint64
+from numba import prange
 
-from mixmend.kernels.products import add_outer
+from mixmend.kernels.cholesky import FAST, Room, add_gram, factor, invert, padded, solve, square
+from mixmend.kernels.dual import dual_line, pays, scaling
 from mixmend.kernels.spherical import TASKS, line_of_share
 
 PACKED = 128
 """Entries of a line that are packed at once: at rank 128 they and the system fit level 2."""
-
-_FAST = {"contract", "reassoc", "nsz"}
-"""Sums may be taken in vectors and multiply-adds fused; NaN and infinity keep their meaning."""
 
 
 class Design(NamedTuple):
@@ -93,24 +92,20 @@ class Solved(NamedTuple):
 
 
 class _Work(NamedTuple):
+    room: Room
     packed: Any  # (PACKED, W)
-    system: Any  # (W, W), upper triangle
-    upper: Any  # (W, W), the Cholesky factor: system = upper' upper
-    panel: Any  # (rows, W)
     spread: Any  # (P,)
-    solution: Any  # (W,)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _gather(view: Any, u: int, design: Any, ridge: Any, shape: Any, tokens: Any, work: Any) -> None:
-    """Sum the outer products of a line's design vectors into ``work.system``."""
+    """Sum the outer products of a line's design vectors into ``work.room.system``."""
     pointers, indices, values = view
-    rows, lanes = tokens
-    table, packed, system, spread = design.table, work.packed, work.system, work.spread
+    table, packed, spread = design.table, work.packed, work.spread
+    system = work.room.system
     width = table.shape[1]
     system[:] = 0.0
     spread[:] = 0.0
-    flat, out = packed.reshape(-1), system.reshape(-1)
     own = ridge.offsets[u] if len(ridge.offsets) > 0 else 0.0
     t, end = pointers[u], pointers[u + 1]
     while t < end:
@@ -132,23 +127,7 @@ def _gather(view: Any, u: int, design: Any, ridge: Any, shape: Any, tokens: Any,
             if len(design.spreads) > 0:
                 for j in range(len(spread)):
                     spread[j] += weight * design.spreads[i, j]
-        for a in range(0, width, len(rows)):
-            for b in range(a // len(lanes) * len(lanes), width, len(lanes)):
-                add_outer(
-                    flat,
-                    uint64(a),
-                    uint64(width),
-                    uint64(1),
-                    flat,
-                    uint64(b),
-                    uint64(width),
-                    uint64(count),
-                    out,
-                    uint64(a * width + b),
-                    uint64(width),
-                    rows,
-                    lanes,
-                )
+        add_gram(packed, count, width, tokens, system)
         t += count
 
 
@@ -164,152 +143,14 @@ def _add_spread(shape: Any, work: Any) -> None:
         row = a if a < shape.factors else shape.unknowns
         for b in range(a, shape.unknowns):
             column = b if b < shape.factors else shape.unknowns
-            work.system[row, column] += work.spread[at]
+            work.room.system[row, column] += work.spread[at]
             at += 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _factor(q: int, tokens: Any, work: Any) -> bool:
-    """``system = upper' upper`` over the first q coordinates, block row by block row.
-
-    Rows are taken up by all that stand above them in one long product in registers; False
-    where a pivot is not positive.
-    """
-    rows, lanes = tokens
-    system, upper, panel = work.system, work.upper, work.panel
-    width = system.shape[1]
-    flat, out = upper.reshape(-1), panel.reshape(-1)
-    for first in range(0, q, len(rows)):
-        start = first // len(lanes) * len(lanes)
-        for r in range(len(rows)):
-            for j in range(start, width):
-                panel[r, j] = -system[first + r, j]
-        for b in range(start, width, len(lanes)):
-            add_outer(
-                flat,
-                uint64(first),
-                uint64(width),
-                uint64(1),
-                flat,
-                uint64(b),
-                uint64(width),
-                uint64(first),
-                out,
-                uint64(b),
-                uint64(width),
-                rows,
-                lanes,
-            )
-        for r in range(min(len(rows), q - first)):
-            k = first + r
-            for s in range(r):
-                above = upper[first + s, k]
-                for j in range(k, width):
-                    panel[r, j] += above * upper[first + s, j]
-            pivot = -panel[r, k]
-            if not pivot > 0.0:
-                return False
-            inverse = -1.0 / math.sqrt(pivot)
-            for j in range(k, width):
-                upper[k, j] = panel[r, j] * inverse
-    return True
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _solve(q: int, work: Any) -> None:
-    """``upper' upper solution = solution`` in place."""
-    upper, x = work.upper, work.solution
-    for i in range(q):
-        x[i] /= upper[i, i]
-        for j in range(i + 1, q):
-            x[j] -= upper[i, j] * x[i]
-    for i in range(q - 1, -1, -1):
-        total = x[i]
-        for j in range(i + 1, q):
-            total -= upper[i, j] * x[j]
-        x[i] = total / upper[i, i]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _invert(q: int, tokens: Any, work: Any) -> None:
-    """``lower = inv(upper)'`` into ``work.system``, block row by block row, as `_factor` goes.
-
-    ``inv(upper' upper) = lower' lower``; its diagonal is the squared lengths of lower's columns.
-    """
-    rows, lanes = tokens
-    upper, lower, panel = work.upper, work.system, work.panel
-    width = upper.shape[1]
-    flat, flat_lower, out = upper.reshape(-1), lower.reshape(-1), panel.reshape(-1)
-    lower[:] = 0.0
-    for first in range(0, q, len(rows)):
-        last = min(first + len(rows), q)
-        panel[:] = 0.0
-        for b in range(0, first, len(lanes)):
-            add_outer(
-                flat,
-                uint64(first),
-                uint64(width),
-                uint64(1),
-                flat_lower,
-                uint64(b),
-                uint64(width),
-                uint64(first),
-                out,
-                uint64(b),
-                uint64(width),
-                rows,
-                lanes,
-            )
-        for k in range(first, last):
-            r = k - first
-            for s in range(r):
-                above = upper[first + s, k]
-                for j in range(first + s + 1):
-                    panel[r, j] += above * lower[first + s, j]
-            inverse = 1.0 / upper[k, k]
-            for j in range(k):
-                lower[k, j] = -panel[r, j] * inverse
-            lower[k, k] = inverse
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _square(q: int, tokens: Any, work: Any, out: Any) -> None:
-    """Upper triangle of ``lower' lower``, row by row, into ``out`` (P,); overwrites ``upper``."""
-    rows, lanes = tokens
-    lower, product = work.system, work.upper
-    width = lower.shape[1]
-    flat, flat_out = lower.reshape(-1), product.reshape(-1)
-    product[:] = 0.0
-    for a in range(0, q, len(rows)):
-        for b in range(a // len(lanes) * len(lanes), width, len(lanes)):
-            # lower's columns begin at the diagonal
-            first = max(a, min(b, q))
-            add_outer(
-                flat,
-                uint64(first * width + a),
-                uint64(width),
-                uint64(1),
-                flat,
-                uint64(first * width + b),
-                uint64(width),
-                uint64(q - first),
-                flat_out,
-                uint64(a * width + b),
-                uint64(width),
-                rows,
-                lanes,
-            )
-    at = 0
-    for a in range(q):
-        for b in range(a, q):
-            out[at] = product[a, b]
-            at += 1
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _expected_squares(q: int, shape: Any, x: Any, work: Any) -> float:
     """``sum_i E (t_i - x . z_i - effect_i)^2`` at the solution, its own covariance left out."""
-    system, target = work.system, shape.target
+    system, target = work.room.system, shape.target
     known = q if shape.effects > 0 else -1
     total = system[target, target]
     if known >= 0:
@@ -324,11 +165,12 @@ def _expected_squares(q: int, shape: Any, x: Any, work: Any) -> float:
     return float(total)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _line(
     view: Any, u: int, design: Any, ridge: Any, shape: Any, tokens: Any, work: Any, out: Any
 ) -> None:
-    q, system, x = shape.unknowns, work.system, work.solution
+    room = work.room
+    q, system, x = shape.unknowns, room.system, room.solution
     _gather(view, u, design, ridge, shape, tokens, work)
     if len(design.spreads) > 0:
         _add_spread(shape, work)
@@ -340,27 +182,27 @@ def _line(
         if len(ridge.means) > 0:
             x[a] += held * ridge.means[u, a]
         system[a, a] += held
-    if not _factor(q, tokens, work):
+    if not factor(q, tokens, room):
         out.failed[u] = 1
         return
-    _solve(q, work)
+    solve(q, tokens[1], room)
     log_det = 0.0
     for a in range(q):
         out.values[u, a] = x[a]
-        log_det += math.log(work.upper[a, a])
+        log_det += math.log(room.upper[a, a])
         system[a, a] -= ridge.precision[a] * ridge.scales[u]
     out.log_dets[u] = 2.0 * log_det
     out.squares[u] = _expected_squares(q, shape, out.values[u], work)
     if len(out.traces) > 0:
-        _invert(q, tokens, work)
+        invert(q, tokens, room)
         freedom = np.float64(q)
         for k in range(q):
             for a in range(k + 1):
                 held = ridge.precision[a] * ridge.scales[u]
-                freedom -= held * work.system[k, a] * work.system[k, a]
+                freedom -= held * system[k, a] * system[k, a]
         out.traces[u] = freedom
         if len(out.inverses) > 0:
-            _square(q, tokens, work, out.inverses[u])
+            square(q, tokens, room, out.inverses[u])
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
@@ -371,20 +213,22 @@ def solve_lines(
 
     ``rows`` and ``lanes`` are `mixmend.kernels.products.block_shape`'s tokens for W columns.
     """
-    n, width = len(view[0]) - 1, design.table.shape[1]
+    n, width = len(view[0]) - 1, padded(design.table.shape[1], lanes)
     for task in prange(TASKS):
         first, end = line_of_share(view[0], 0, n, task), line_of_share(view[0], 0, n, task + 1)
         if first == end:  # a single new row has one share: the others' memory costs more than it
             continue
         size = shape.unknowns * (shape.unknowns + 1) // 2
-        work = _Work(
-            np.zeros((PACKED, width)),
+        room = Room(
             np.zeros((width, width)),
             np.zeros((width, width)),
             np.zeros((len(rows), width)),
-            np.zeros(size),
             np.zeros(width),
         )
-        tokens = (rows, lanes)
+        work = _Work(room, np.zeros((max(PACKED, width), width)), np.zeros(size))
+        by, tokens, regression = scaling(design, ridge, out), (rows, lanes), (design, ridge, shape)
         for u in range(first, end):
-            _line(view, u, design, ridge, shape, tokens, work, out)
+            if pays(view[0][u + 1] - view[0][u], ridge.scales[u], by):
+                dual_line(view, u, regression, by, tokens, work, out)
+            else:
+                _line(view, u, design, ridge, shape, tokens, work, out)
