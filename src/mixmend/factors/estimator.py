@@ -13,11 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from mixmend import checks
-from mixmend.errors import EmptyEntityWarning, MixmendError
+from mixmend.errors import EmptyEntityWarning
 from mixmend.factors import saving
 from mixmend.factors.description import RowDescription, describe
 from mixmend.factors.fitting import FactorFit, fit_factors, noise_variance
-from mixmend.factors.folded import FoldedFactors, nearest
+from mixmend.factors.folded import FoldedFactors
 from mixmend.factors.problem import (
     Options,
     Problem,
@@ -359,28 +359,8 @@ class MatrixFactorization(
         folded = self._fold_described(obs, self._explicit(obs, row_features))
         return np.ascontiguousarray(folded.rows.values[:, : self._options.n_factors])
 
-    def similar(self, column: int, n_items: int = 10) -> tuple[NDArray[np.int64], Array]:
-        """Columns whose factors point the same way as one column's: the nearest by cosine.
-
-        Parameters
-        ----------
-        column : int
-            Position of the column.
-        n_items : int, default 10
-            How many others.
-
-        Returns
-        -------
-        columns : ndarray of int, shape (m,)
-            Best first, the column itself left out; m is at most ``n_items``.
-        cosines : ndarray, shape (m,)
-        """
-        d, _ = self._columns()
-        if not 0 <= column < d:
-            raise MixmendError(f"column must lie between 0 and {d - 1}; got {column!r}.")
-        count = checks.whole("n_items", n_items, 1)
-        rank = self._options.n_factors
-        return nearest(self.column_factors_, self._state.row_variances[:rank], column, count)
+    def _strengths(self) -> Array:
+        return self._state.row_variances[: self._options.n_factors]
 
     # ------------------------------------------------------------------ files
 

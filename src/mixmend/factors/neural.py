@@ -12,10 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from mixmend import checks
-from mixmend.errors import EmptyEntityWarning, MixmendError
+from mixmend.errors import EmptyEntityWarning
 from mixmend.factors import neural_saving
 from mixmend.factors.description import RowDescription, describe
-from mixmend.factors.folded import nearest
 from mixmend.factors.network import Network
 from mixmend.factors.neural_folding import FoldedNetwork, fold_rows, standard_view
 from mixmend.factors.neural_problem import NeuralOptions, checked, pose, row_offsets
@@ -316,28 +315,8 @@ class NeuralFactorization(
         folded = self._fold_described(obs, self._explicit(obs, row_features))
         return np.asarray(folded.rows[:, :-1] * np.sqrt(self.scale_))
 
-    def similar(self, column: int, n_items: int = 10) -> tuple[NDArray[np.int64], Array]:
-        """Columns whose vectors point the same way as one column's: the nearest by cosine.
-
-        Parameters
-        ----------
-        column : int
-            Position of the column.
-        n_items : int, default 10
-            How many others.
-
-        Returns
-        -------
-        columns : ndarray of int, shape (m,)
-            Best first, the column itself left out; m is at most ``n_items``.
-        cosines : ndarray, shape (m,)
-        """
-        d, _ = self._columns()
-        if not 0 <= column < d:
-            raise MixmendError(f"column must lie between 0 and {d - 1}; got {column!r}.")
-        count = checks.whole("n_items", n_items, 1)
-        strengths = np.mean(self.row_factors_**2, axis=0)
-        return nearest(self.column_factors_, strengths, column, count)
+    def _strengths(self) -> Array:
+        return np.asarray(np.mean(self.row_factors_**2, axis=0))
 
     # ------------------------------------------------------------------ files
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mixmend import checks
 from mixmend.completion.completer import Completer, FoldedRows
 from mixmend.completion.predictive import Predictive
+from mixmend.errors import MixmendError
+from mixmend.factors.folded import nearest
 from mixmend.observed.matrix import ObservedMatrix
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class FeaturedCompleter(Completer):
-    """Complete, predict and recommend, with features of the rows by keyword.
+    """Complete, predict and recommend, with features of the rows by keyword; find similar columns.
 
     ``row_features`` is a table as ``fit`` takes it, for the rows of X. Without it, rows that
     carry the labels of training rows, and those of the training matrix itself, have the
@@ -31,6 +34,7 @@ class FeaturedCompleter(Completer):
 
     _described: RowDescription
     _options: Any
+    column_factors_: Array
 
     def _explicit(self, obs: ObservedMatrix, row_features: Any) -> Array | None:
         """Encoded features of rows, (n, F); None for a model fitted without."""
@@ -133,6 +137,32 @@ class FeaturedCompleter(Completer):
         """
         model, obs = self._given(X, row_features)
         return model.recommend(obs, n_items, rows)
+
+    @abstractmethod
+    def _strengths(self) -> Array:
+        """How much rows make of each factor, (r,), in squares."""
+
+    def similar(self, column: int, n_items: int = 10) -> tuple[NDArray[np.int64], Array]:
+        """Columns whose factors point the same way as one column's: the nearest by cosine.
+
+        Parameters
+        ----------
+        column : int
+            Position of the column.
+        n_items : int, default 10
+            How many others.
+
+        Returns
+        -------
+        columns : ndarray of int, shape (m,)
+            Best first, the column itself left out; m is at most ``n_items``.
+        cosines : ndarray, shape (m,)
+        """
+        d, _ = self._columns()
+        if not 0 <= column < d:
+            raise MixmendError(f"column must lie between 0 and {d - 1}; got {column!r}.")
+        count = checks.whole("n_items", n_items, 1)
+        return nearest(self.column_factors_, self._strengths(), column, count)
 
 
 class _Described(Completer):
