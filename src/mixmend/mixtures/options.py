@@ -226,7 +226,8 @@ def require_rows(name: str, wanted: int, obs: ObservedMatrix) -> None:
 
 def _require_squares(obs: ObservedMatrix) -> None:
     """Refuse values whose squares overflow, or are all lost to underflow."""
-    values = obs.by_row.values
+    # complete rows are worked on as they are: entries by row would be a copy
+    values = obs.dense if obs.is_complete else obs.by_row.values
     single = values.dtype == np.float32
     least, most = (1e-15, 1e17) if single else (1e-145, 1e148)
     largest = max(abs(float(values.min())), abs(float(values.max())))
