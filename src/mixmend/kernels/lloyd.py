@@ -20,10 +20,11 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.scores import fold_scores, turn
+from mixmend.kernels.scores import fetch, fold_scores, turn
 from mixmend.kernels.simd import (
     LANES,
     accumulate,
+    add,
     fma,
     load,
     load_wide,
@@ -165,7 +166,12 @@ def _gather(X: Any, d: Any, centre: Any, tile: Any, n_rows: Any, tokens: Any) ->
     whole, r = d - d % side, uint64(0)
     while r < n_rows:
         at, j = r // many * many * d + r % many, uint64(0)
+        following = min(r + side, n_rows - side)
         while j < whole:
+            i = uint64(0)
+            while i < side and j % (side + side) == uint64(0):  # half a cache line is turned
+                fetch(X, uint64(rows[following + i]) * d + j)
+                i += uint64(1)
             turn(X, d, rows, r, j, centre, values, at, many, square)
             at += side * many
             j += side
@@ -179,12 +185,17 @@ def _gather(X: Any, d: Any, centre: Any, tile: Any, n_rows: Any, tokens: Any) ->
         r += side
     q, at = uint64(0), uint64(0)
     while q < n_rows:
-        total, end = zeros(values, lanes), at + d * many
-        while at < end:
+        even, odd, j = zeros(values, lanes), zeros(values, lanes), uint64(0)
+        while j + uint64(1) < d:  # two chains hide the latency of the fma
+            y, z = load(values, at, lanes), load(values, at + many, lanes)
+            even, odd = fma(y, y, even), fma(z, z, odd)
+            at += many + many
+            j += uint64(2)
+        if j < d:
             y = load(values, at, lanes)
-            total = fma(y, y, total)
+            even = fma(y, y, even)
             at += many
-        store(lengths, q, total)
+        store(lengths, q, add(even, odd))
         q += many
 
 

@@ -71,6 +71,22 @@ def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
 
 
 @intrinsic
+def fetch(typingctx: Any, array: Any, at: Any) -> Any:
+    """Have a place of a flat array brought to the first-level cache, without waiting for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1])
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        how = [ir.Constant(number, value) for value in (0, 3, 1)]  # to read, soon, data
+        builder.call(function, [builder.bitcast(place, byte), *how])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), codegen
+
+
+@intrinsic
 def turn(
     typingctx: Any,
     X: Any,

@@ -14,12 +14,12 @@ from mixmend.kernels.threads import threads_for
 
 Array = NDArray[np.float64]
 
-_TILE_BYTES = 1 << 14
+_TILE_BYTES = 1 << 16
 _SUMS_BYTES = 1 << 26
 _ROWS_PER_TASK = 128
 _MOST_TASKS = 32
 _LEAST_TASKS = 2
-_MOST_TILE_ROWS = 128
+_MOST_TILE_ROWS = 64
 _MOST_CANCELLED = 1024.0
 """How much larger what went into a sum may be than the sum, before it is taken afresh."""
 
@@ -136,6 +136,9 @@ class CompleteRows:
     def _merged(self) -> Array:
         """Take over the tasks' sums; sums of squared distances to the present centres (K,)."""
         kernels.merge(self._sums, self._moves, self._totals)
+        if len(self._weights) == 0:  # whole numbers are exact: who left leaves nothing
+            left = self._totals[:, 0] == 0
+            self._moves[left] = self._totals[left] = 0.0
         away = self._centers - self._sums.references
         squares: Array = self._totals[:, 1] + (
             away * (self._totals[:, :1] * away - 2.0 * self._moves)
