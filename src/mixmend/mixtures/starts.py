@@ -43,6 +43,9 @@ def grand_mean(obs: ObservedMatrix) -> float:
 
 def column_means(obs: ObservedMatrix) -> Array:
     """Mean of the observed values of each column; the grand mean where there is none."""
+    if obs.is_complete and obs.n_observed > 0:
+        grand = float(obs.dense.mean(dtype=np.float64))
+        return np.asarray(grand + np.subtract(obs.dense, grand, dtype=np.float64).mean(axis=0))
     values = obs.by_row.values.astype(np.float64, copy=False)
     grand = float(values.mean()) if len(values) else 0.0
     sums = np.bincount(obs.by_row.indices, values - grand, obs.shape[1])
