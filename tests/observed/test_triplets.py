@@ -299,3 +299,17 @@ def test_memory_beside_the_triplets_is_the_matrix_itself(rng):
         [sys.executable, "-c", script], text=True, env=os.environ | {"PYTHONPATH": source}
     )
     assert 0.9 < float(said) < 1.4
+
+
+@pytest.mark.parametrize("made", [list, tuple, lambda names: np.array(names, object)])
+def test_names_that_numpy_would_cut_short_are_refused(made):
+    message = (
+        r"Label 'a\x00' ends in a NUL character, which labels cannot keep. "
+        r"Take it off, as by label.rstrip('\x00')."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        ObservedMatrix.from_triplets(made(["a", "a\0"]), ["x", "x"], [1.0, 2.0])
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        ObservedMatrix.from_dense([[1.0], [2.0]], row_labels=made(["a", "a\0"]))
+    inside = ObservedMatrix.from_triplets(made(["\0a", "b"]), ["x", "x"], [1.0, 2.0])
+    assert inside.row_labels.tolist() == ["\0a", "b"]

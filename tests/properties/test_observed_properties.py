@@ -23,6 +23,8 @@ TABLES = hnp.arrays(
     hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12),
     elements=VALUES,
 )
+# a name that ends in NUL is refused (tests/observed/test_triplets.py)
+NAMES = st.text(max_size=4).filter(lambda name: not name.endswith("\0"))
 
 
 def same(a, b):
@@ -144,7 +146,7 @@ def test_shuffled_columns_are_lined_up_again(table, random, stored_dense):
 
 @given(
     st.lists(
-        st.tuples(st.text(max_size=4), st.integers(0, 3), st.integers(1, 5)),
+        st.tuples(NAMES, st.integers(0, 3), st.integers(1, 5)),
         min_size=1,
         max_size=40,
     ),

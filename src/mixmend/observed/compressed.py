@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from mixmend.errors import DataError
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -63,6 +65,21 @@ def sealed(view: Compressed) -> Compressed:
     return Compressed(frozen(view.pointers), frozen(view.indices), frozen(view.values))
 
 
+def refuse_nul(texts: Iterable[Any]) -> None:
+    r"""Complain of a text that NumPy's strings, which pad with NUL, would give back shorter.
+
+    Examples
+    --------
+    >>> refuse_nul(["a", 3, "b\x00c"])
+    """
+    for text in texts:
+        if isinstance(text, str) and text.endswith("\0"):
+            raise DataError(
+                f"Label {str(text)!r} ends in a NUL character, which labels cannot keep. "
+                f"Take it off, as by label.rstrip({chr(0)!r})."
+            )
+
+
 def label_array(labels: ArrayLike) -> Labels:
     """Make a fresh array with one label per element, each of the type it has.
 
@@ -76,8 +93,10 @@ def label_array(labels: ArrayLike) -> Labels:
             kept: Labels = np.empty(len(given), object)
             kept[:] = given
             return kept
+        refuse_nul(given)
     array = np.array(given)
     if array.dtype.kind in "OT" and array.size and all(isinstance(a, str) for a in array.flat):
+        refuse_nul(array.flat)
         return array.astype(np.str_)
     return array
 

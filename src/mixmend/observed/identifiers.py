@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixmend.errors import DataError
-from mixmend.observed.compressed import Labels, label_array
+from mixmend.observed.compressed import Labels, label_array, refuse_nul
 
 
 def as_positions(
@@ -119,6 +119,8 @@ def _vector(values: Any, axis: str) -> Any:
         raise DataError(f"{axis}s must be one-dimensional; got shape {array.shape}.")
     if len(array) == 0:
         return np.empty(0, np.int64)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        refuse_nul(values)  # before they are compared: "a" and "a\0" look the same in the array
     return array
 
 
@@ -127,6 +129,7 @@ def _number_strings(values: Any, axis: str) -> tuple[NDArray[Any], Labels]:
 
     series = values if isinstance(values, pl.Series) else pl.Series(values, dtype=pl.String)
     ordered = series.unique().sort()
+    refuse_nul(ordered)
     codes = series.cast(pl.Enum(ordered)).to_physical().to_numpy()
     return codes, np.asarray(ordered.to_list(), dtype=np.str_)
 
