@@ -1,11 +1,12 @@
 """Denoising, inpainting and deblurring of grey pictures: PSNR and seconds, beside peers.
 
     python benchmarks/bench_denoise.py PICTURES [--prior FILE] [--sigmas 15 25 50] [--count 68]
-        [--fast] [--tasks denoise inpaint deblur time] [--peers]
+        [--cut 128] [--fast] [--tasks denoise inpaint deblur time] [--peers] [--deepinv]
 
 PICTURES is a folder of grey pictures (BSD68). Noise is drawn with the picture's position as
-seed and not clipped; results are clipped to [0, 1]. ``--peers`` adds scikit-image's methods
-and bm3d, where they are installed.
+seed and not clipped; results are clipped to [0, 1]. ``--cut`` takes the middle of each picture
+only. ``--peers`` adds scikit-image's methods and bm3d, ``--deepinv`` its denoiser by expected
+patch log-likelihoods, given the same prior.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def gaussian(width: float, reach: int) -> Array:
 KERNELS = {"gaussian 1.6": gaussian(1.6, 7), "box 9": np.full((9, 9), 1 / 81)}
 
 
+def middle(image: Array, side: int) -> Array:
+    top, left = (max(0, (length - side) // 2) for length in image.shape)
+    return image[top : top + side, left : left + side]
+
+
 def psnr(found: Array, truth: Array) -> float:
     return float(-10 * np.log10(((found.clip(0, 1) - truth) ** 2).mean()))
 
@@ -52,6 +58,27 @@ def measured(
         print(json.dumps(row | {"n": len(cases), "seconds": round(seconds, 2)}), flush=True)
 
 
+def by_deepinv(prior: PatchPrior) -> Callable[[Array, float], Array]:
+    """Deepinv's `EPLLDenoiser` with the components of a prior that knows no brightness."""
+    import torch
+    from deepinv.models import EPLLDenoiser
+    from deepinv.optim.utils import GaussianMixtureModel
+
+    n_components, d = prior.means.shape
+    mixture = GaussianMixtureModel(n_components, d)
+    mixture.set_weights(torch.tensor(prior.weights))
+    mixture.mu.data = torch.full_like(mixture.mu, 0.5)
+    covariances = prior.covariances + 1e-6 * np.eye(d) + 0.5**2  # any brightness
+    mixture.set_cov(torch.tensor(covariances, dtype=torch.float32))
+    denoiser = EPLLDenoiser(mixture, n_components, None, prior.patch_size)
+
+    def restored(y: Array, sigma: float) -> Array:
+        seen = torch.tensor(y[None, None], dtype=torch.float32)
+        return denoiser(seen, sigma, batch_size=4000).detach().numpy()[0, 0].astype(float)
+
+    return restored
+
+
 def of_denoising(pictures: list[Array], given: argparse.Namespace, prior: PatchPrior) -> None:
     for sigma in given.sigmas:
         noise = sigma / 255
@@ -62,6 +89,9 @@ def of_denoising(pictures: list[Array], given: argparse.Namespace, prior: PatchP
             import bm3d
 
             methods["bm3d"] = lambda y, s=noise: bm3d.bm3d(y, s)
+        if given.deepinv:
+            other = by_deepinv(prior)
+            methods["deepinv"] = lambda y, s=noise, other=other: other(y, s)
         cases = [
             (x + noise * np.random.default_rng(i).standard_normal(x.shape), x)
             for i, x in enumerate(pictures)
@@ -75,9 +105,18 @@ def of_inpainting(pictures: list[Array], given: argparse.Namespace, prior: Patch
         if given.fast:
             methods["mixmend fast"] = lambda y: inpaint(y, prior=prior, mode="fast")
         if given.peers:
-            from skimage.restoration import inpaint_biharmonic
+            from skimage.restoration import denoise_tv_chambolle, inpaint_biharmonic
+
+            def total_variation(y: Array) -> Array:
+                """Least total variation given the known pixels: denoised and put back in turn."""
+                x = np.where(np.isnan(y), np.nanmean(y), y)
+                for weight in np.geomspace(0.2, 0.01, 60):
+                    smooth = denoise_tv_chambolle(x, weight, max_num_iter=20)
+                    x = np.where(np.isnan(y), smooth, y)
+                return x
 
             methods["biharmonic"] = lambda y: inpaint_biharmonic(np.nan_to_num(y), np.isnan(y))
+            methods["total variation"] = total_variation
         cases = [
             (np.where(np.random.default_rng(i).random(x.shape) < share, np.nan, x), x)
             for i, x in enumerate(pictures)
@@ -136,13 +175,17 @@ def main() -> None:
     parser.add_argument("--prior", type=Path)
     parser.add_argument("--sigmas", type=float, nargs="+", default=[15.0, 25.0, 50.0])
     parser.add_argument("--count", type=int, default=68)
+    parser.add_argument("--cut", type=int, help="side of the middle that is taken")
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--deepinv", action="store_true")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     given = parser.parse_args()
     files = sorted(given.pictures.glob("*.png"))
     step = max(1, len(files) // given.count)
     pictures = [np.asarray(Image.open(f).convert("L")) / 255.0 for f in files[::step]]
+    if given.cut is not None:
+        pictures = [middle(x, given.cut) for x in pictures]
     prior = PatchPrior.default() if given.prior is None else PatchPrior.load(given.prior)
     for task in given.tasks:
         TASKS[task](pictures[: given.count], given, prior)
