@@ -6,38 +6,43 @@ from scipy.stats import multivariate_normal
 
 import patch_oracle as oracle
 from mixmend.imaging import denoise
-from mixmend.imaging.adapting import ALL_PATCHES, DOUBT, PATCHES, adapted
+from mixmend.imaging.adapting import ALL_PIXELS, LEFT, PIXELS, adapted
 from mixmend.imaging.patches import extract_patches, patch_grid
 
 NOISE = 0.01
 
 
-@pytest.mark.parametrize("shape", [(30, 31), (270, 280)])  # one chunk of patches, and two
+@pytest.mark.parametrize(
+    ("shape", "stride"),
+    [((30, 31), 2), ((30, 31), 3), ((270, 280), 2)],  # the last in two chunks
+)
 @pytest.mark.parametrize("remove_mean", [False, True])
-def test_a_prior_is_drawn_to_each_component_s_patches(rng, remove_mean, shape):
+def test_a_prior_is_drawn_to_each_component_s_patches(rng, remove_mean, shape, stride):
     prior = oracle.random_prior(rng, remove_mean=remove_mean)
     image = oracle.picture(rng, shape)
-    patches = extract_patches(image, patch_grid(image.shape, 3, 2))
+    patches = extract_patches(image, patch_grid(image.shape, 3, stride))
     if remove_mean:
         patches -= patches.mean(axis=1, keepdims=True)
     basis = oracle.coordinates(prior)
     q = basis.shape[1]
     scores = [
         np.log(w)
-        + multivariate_normal(m @ basis, basis.T @ c @ basis + DOUBT * NOISE * np.eye(q)).logpdf(
-            patches @ basis
-        )
+        + multivariate_normal(
+            m @ basis, basis.T @ c @ basis + LEFT * NOISE**0.5 * np.eye(q)
+        ).logpdf(patches @ basis)
         for w, m, c in zip(prior.weights, prior.means, prior.covariances, strict=True)
     ]
     winners = np.argmax(scores, axis=0)
     assert len(np.unique(winners)) > 1
-    found = adapted(prior, image, NOISE)
+    found = adapted(prior, image, NOISE, stride)
     for k in range(prior.n_components):
         own = patches[winners == k] - prior.means[k]
-        total = PATCHES * prior.covariances[k] + own.T @ own
-        expected = total / (PATCHES + len(own))
+        strength = PIXELS / stride**2  # of pixels that stride^2 of are one patch
+        total = strength * prior.covariances[k] + own.T @ own
+        expected = total / (strength + len(own))
         np.testing.assert_allclose(found.covariances[k], expected, rtol=1e-9, atol=1e-15)
-        weight = (ALL_PATCHES * prior.weights[k] + len(own)) / (ALL_PATCHES + len(patches))
+        strength = ALL_PIXELS / stride**2
+        weight = (strength * prior.weights[k] + len(own)) / (strength + len(patches))
         assert found.weights[k] == pytest.approx(weight, rel=1e-12)
     np.testing.assert_allclose(found.means, prior.means, atol=1e-15)
     assert (found.patch_size, found.remove_mean) == (3, remove_mean)
@@ -57,12 +62,11 @@ def test_what_a_picture_has_much_of_is_learned_from_itself(cloth, rng):
     assert errors[0] < 0.8 * errors[1]
 
 
-def test_full_mode_adapts_unless_told_otherwise_and_fast_mode_where_asked(cloth, rng):
+@pytest.mark.parametrize("mode", ["full", "fast"])
+def test_both_modes_adapt_unless_told_otherwise(cloth, rng, mode):
     prior = oracle.random_prior(rng, n_components=3, patch_size=4, remove_mean=True)
     noisy = cloth + rng.normal(0, 0.1, cloth.shape)
-    for mode, by_default in (("full", True), ("fast", False)):
-        found = denoise(noisy, 0.1, prior, mode=mode)
-        same = denoise(noisy, 0.1, prior, mode=mode, adapt=by_default)
-        other = denoise(noisy, 0.1, prior, mode=mode, adapt=not by_default)
-        np.testing.assert_array_equal(found, same)
-        assert np.abs(found - other).max() > 1e-3
+    found = denoise(noisy, 0.1, prior, mode=mode)
+    np.testing.assert_array_equal(found, denoise(noisy, 0.1, prior, mode=mode, adapt=True))
+    other = denoise(noisy, 0.1, prior, mode=mode, adapt=False)
+    assert np.abs(found - other).max() > 1e-3

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mixmend.imaging.adapting import ALL_PIXELS, PIXELS
 from mixmend.imaging.holes import Seen, adapted, estimates, hole_tables
 from mixmend.imaging.patches import extract_patches, patch_grid, sum_patches
 from mixmend.imaging.prior import PatchPrior
@@ -103,18 +104,19 @@ def test_adaptation_is_the_most_probable_mixture_given_the_expectations(rng, rem
     seen, grid = a_sight(rng), patch_grid(SHAPE, 4, stride=3)
     tables = hole_tables(prior)
     winners = estimates(seen, grid, tables).winners
-    found = adapted(prior, seen, grid, tables, winners)
-    second, counts = 100.0 * prior.covariances, np.zeros(3)
+    found = adapted(prior, seen, grid, tables, winners, stride=3)
+    second, counts = PIXELS / 9 * prior.covariances, np.zeros(3)
     for k, mean, covariance in by_the_book(seen, grid, prior):
         if k >= 0:
             gap = mean - prior.means[k]
             second[k] += covariance + np.outer(gap, gap)
             counts[k] += 1
-    expected = second / (100.0 + counts)[:, None, None]
+    expected = second / (PIXELS / 9 + counts)[:, None, None]
     if remove_mean:
         centring = np.eye(16) - 1 / 16
         expected = centring @ expected @ centring
     np.testing.assert_allclose(found.covariances, expected, atol=1e-8)
-    weights = (5000 * prior.weights + counts) / (5000 + counts.sum())
+    strength = ALL_PIXELS / 9  # a patch stands for 9 pixels
+    weights = (strength * prior.weights + counts) / (strength + counts.sum())
     np.testing.assert_allclose(found.weights, weights)
     np.testing.assert_allclose(found.means, prior.means, atol=1e-15)

@@ -12,25 +12,27 @@ from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
 
-PATCHES = 100.0
-"""Patches that each component's covariance counts for; 30 to 300 do about as well."""
+PIXELS = 200.0
+"""Pixels that each component's covariance counts for; half and twice do about as well."""
 
-ALL_PATCHES = 5000.0
-"""Patches that the weights of the components count for."""
+ALL_PIXELS = 20_000.0
+"""Pixels that the weights of the components count for."""
 
-DOUBT = 0.1
+LEFT = 0.006
 """Variance that is left in a denoised picture's patches when their components are chosen, in
-units of the noise that was taken off."""
+units of the noise's standard deviation: what a denoiser leaves grows about as that does, and is a
+smaller share of stronger noise."""
 
-_STRIDE = 2
 
-
-def drawn_to(prior: PatchPrior, second: Array, counts: NDArray[np.int64]) -> PatchPrior:
+def drawn_to(
+    prior: PatchPrior, second: Array, counts: NDArray[np.int64], stride: int = 1
+) -> PatchPrior:
     """The prior after one step of maximum a posteriori EM on the patches of a picture.
 
-    With n_k of N patches in component k, and S_k the sum of their outer products about mu_k::
+    With n_k of N pixels in component k, and S_k the sum of the outer products of their patches
+    about mu_k, where every s-th patch in each direction stands for s^2 pixels::
 
-        C_k = (100 C_k + S_k) / (100 + n_k)        p_k = (5000 p_k + n_k) / (5000 + N)
+        C_k = (200 C_k + S_k) / (200 + n_k)        p_k = (20000 p_k + n_k) / (20000 + N)
 
     so that components that the picture has much of take their shape from it, and others
     stay (after Luo, Chan & Nguyen 2016, *Adaptive image denoising by mixture adaptation*).
@@ -40,25 +42,28 @@ def drawn_to(prior: PatchPrior, second: Array, counts: NDArray[np.int64]) -> Pat
     ----------
     prior : PatchPrior
     second : ndarray, shape (K, d, d)
-        S.
+        S / s^2: sums over the patches there are.
     counts : ndarray of int64, shape (K,)
-        n.
+        n / s^2.
+    stride : int, default 1
+        s.
 
     Examples
     --------
     >>> prior = PatchPrior.from_mixture([1.0], np.zeros((1, 1)), np.ones((1, 1, 1)), 1, False)
-    >>> drawn_to(prior, np.full((1, 1, 1), 300.0), np.array([100])).covariances
+    >>> drawn_to(prior, np.full((1, 1, 1), 600.0), np.array([200])).covariances
     array([[[2.]]])
     """
-    covariances = (PATCHES * prior.covariances + second) / (PATCHES + counts)[:, None, None]
-    weights = (ALL_PATCHES * prior.weights + counts) / (ALL_PATCHES + counts.sum())
+    own, overall = PIXELS / stride**2, ALL_PIXELS / stride**2
+    covariances = (own * prior.covariances + second) / (own + counts)[:, None, None]
+    weights = (overall * prior.weights + counts) / (overall + counts.sum())
     return PatchPrior.from_mixture(
         weights, prior.means, covariances, prior.patch_size, prior.remove_mean, prior.n_patches
     )
 
 
 @fixed_order()
-def adapted(prior: PatchPrior, image: Array, noise: float) -> PatchPrior:
+def adapted(prior: PatchPrior, image: Array, noise: float, stride: int = 2) -> PatchPrior:
     """The prior drawn towards the patches of a denoised picture.
 
     Parameters
@@ -68,6 +73,8 @@ def adapted(prior: PatchPrior, image: Array, noise: float) -> PatchPrior:
         A first estimate of the picture.
     noise : float
         Variance of the noise that was taken off.
+    stride : int, default 2
+        Distance of the patches that are looked at.
 
     Returns
     -------
@@ -81,8 +88,8 @@ def adapted(prior: PatchPrior, image: Array, noise: float) -> PatchPrior:
     >>> bool(covariance[0, 2] > 0 > covariance[0, 1])
     True
     """
-    grid = patch_grid((image.shape[0], image.shape[1]), prior.patch_size, _STRIDE)
-    tables = patch_step.stage_tables(patch_step.basis_of(prior), DOUBT * noise)
+    grid = patch_grid((image.shape[0], image.shape[1]), prior.patch_size, stride)
+    tables = patch_step.stage_tables(patch_step.basis_of(prior), LEFT * np.sqrt(noise))
     _, found = patch_step.patch_sums(image, grid, tables, patch_step.no_winners(grid))
     winners = found.ravel()
     counts = np.bincount(winners, minlength=prior.n_components)
@@ -95,7 +102,7 @@ def adapted(prior: PatchPrior, image: Array, noise: float) -> PatchPrior:
         for k in np.unique(own):
             gaps = patches[own == k] - prior.means[k]
             second[k] += gaps.T @ gaps
-    return drawn_to(prior, second, counts)
+    return drawn_to(prior, second, counts, stride)
 
 
 __all__ = ["adapted", "drawn_to"]

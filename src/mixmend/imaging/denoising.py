@@ -36,9 +36,15 @@ DENOISING_BETA = 1.2
 ADAPTED_BETA = 1.0
 """The same with a prior that is drawn to the picture: 0.04 dB above 1.2."""
 
+FIRST_LOOK = Schedule((1.0, 4.0, 16.0, 64.0))
+"""Of the run that fast mode adapts to, with `FIRST_LOOK_BETA`: that it is worse matters little."""
+
+FIRST_LOOK_BETA = 1.6
+
 _STRIDES = {"full": 3, "fast": 4}
 _RUNS = {"full": 2, "fast": 1}
-_ADAPTATIONS = 2
+_ADAPTATIONS = {"full": 2, "fast": 1}
+_ADAPTING_STRIDES = {"full": 2, "fast": 4}
 
 
 def denoise(
@@ -47,7 +53,7 @@ def denoise(
     prior: PatchPrior | None = None,
     *,
     mode: Mode = "full",
-    adapt: bool | None = None,
+    adapt: bool = True,
     schedule: Schedule | None = None,
     color: Color = "opponent",
     white: float | None = None,
@@ -67,15 +73,15 @@ def denoise(
     prior : PatchPrior, optional
         What pictures look like; `PatchPrior.default` if not given.
     mode : {"full", "fast"}, default "full"
-        "full" averages two runs, each of which takes every third patch in each
-        direction, others in each stage; "fast" is one run with every fourth. Patches that
-        move do better than all patches at once (docs/images.md); for these there is
-        `mixmend.imaging.restore.restore`.
-    adapt : bool, optional
-        Whether the prior is drawn towards what a first run has found, and again towards
-        what the next has, before the runs that count (`mixmend.imaging.adapting.adapted`):
-        what a picture has much of, such as the texture of one cloth, is learned from
-        itself. By default in "full" mode only.
+        "full" takes every third patch in each direction, others in each stage, in four
+        runs, and averages the last three; "fast" takes every fourth, in two runs, the first
+        of which is short. Patches that move do better than all patches at once
+        (docs/images.md); for these there is `mixmend.imaging.restore.restore`.
+    adapt : bool, default True
+        Whether the prior is drawn towards what the first run has found, in "full" mode
+        again towards what the second has (`mixmend.imaging.adapting.adapted`): what a
+        picture has much of, such as the texture of one cloth, is learned from itself.
+        Without it "full" averages two runs, and "fast" is one.
     schedule : Schedule, optional
         Other penalties than `DENOISING`.
     color : {"opponent", "channels"}, default "opponent"
@@ -118,30 +124,29 @@ def denoise(
     picture = as_picture(image, bounded=False)
     scale = white_of(picture, white)
     noise = positive("sigma", sigma) / scale
-    adapts = mode == "full" if adapt is None else bool(adapt)
+    stride = _STRIDES[one_of("mode", mode, MODES)]
+    adaptations = _ADAPTATIONS[mode] if adapt else 0
     stages = Stages(
         DENOISING if schedule is None else schedule,
-        beta=ADAPTED_BETA if adapts else DENOISING_BETA,
-        stride=_STRIDES[one_of("mode", mode, MODES)],
+        beta=ADAPTED_BETA if adapt else DENOISING_BETA,
+        stride=stride,
     )
+    first = stages
+    if adaptations and mode == "fast" and schedule is None:
+        first = Stages(FIRST_LOOK, beta=FIRST_LOOK_BETA, stride=stride)
 
     def restored(plane: Array, share: float, prior: PatchPrior) -> Plane:
         operator, variance = Identity(shape_of(plane)), (noise * share) ** 2
-        seeds = np.random.SeedSequence(random_state).generate_state(_ADAPTATIONS + _RUNS[mode])
-
-        def run(prior: PatchPrior, seed: np.uint32) -> Restored:
-            given = replace(stages, random_state=int(seed))
-            return restore(plane, operator, variance, prior, given)
-
-        nearer, runs = prior, []
-        for seed in seeds[: _ADAPTATIONS if adapts else 0]:
-            runs.append(run(nearer, seed))
-            nearer = adapted(nearer, runs[-1].image, variance)
-        runs += [run(nearer, seed) for seed in seeds[_ADAPTATIONS:]]
-        counting = runs[-_RUNS[mode] :]
+        seeds = np.random.SeedSequence(random_state).generate_state(adaptations + _RUNS[mode])
+        nearer, runs = prior, list[Restored]()
+        for done, seed in enumerate(seeds):
+            given = replace(stages if runs else first, random_state=int(seed))
+            runs.append(restore(plane, operator, variance, nearer, given))
+            if done < adaptations:
+                nearer = adapted(nearer, runs[-1].image, variance, _ADAPTING_STRIDES[mode])
         # how sure it is, is what the prior says as it came: the other has been told by the noise
         sure = runs[0]
-        mean = np.mean([run.image for run in counting], axis=0)
+        mean = np.mean([run.image for run in runs[min(adaptations, 1) :]], axis=0)
         spread = pixel_variances(prior, sure.winners, sure.grid, variance) if return_std else None
         return Plane(mean, spread)
 

@@ -118,7 +118,12 @@ def estimates(
 
 @fixed_order()
 def adapted(
-    prior: PatchPrior, seen: Seen, grid: PatchGrid, tables: kernels.Tables, winners: Winners
+    prior: PatchPrior,
+    seen: Seen,
+    grid: PatchGrid,
+    tables: kernels.Tables,
+    winners: Winners,
+    stride: int = 1,
 ) -> PatchPrior:
     """The prior, one step of EM nearer to the patches of a picture with holes.
 
@@ -133,6 +138,8 @@ def adapted(
         The components that the holes' expectations are taken under.
     winners : ndarray of int32
         Each patch's component; -1 for those that do not count.
+    stride : int, default 1
+        Distance of the patches of the grid.
     """
     order = np.argsort(winners, axis=None, kind="stable")
     sorted_winners = winners.ravel()[order]
@@ -143,7 +150,7 @@ def adapted(
     second = np.zeros_like(prior.covariances)
     kernels.second_moments(_sight(seen, grid), tables, starts, places, second)
     second += np.tril(second, -1).swapaxes(1, 2)
-    return drawn_to(prior, second, np.diff(starts))
+    return drawn_to(prior, second, np.diff(starts), stride)
 
 
 def _sight(seen: Seen, grid: PatchGrid) -> kernels.Sight:

@@ -162,7 +162,7 @@ def _filled(
             if not with_holes:
                 variances = np.where(np.isnan(found.variances), variances, found.variances)
             if stage in _ADAPTED_AFTER and stage + 1 < len(passes):
-                here = adapted(prior, known, grid, tables, found.winners)
+                here = adapted(prior, known, grid, tables, found.winners, stride)
                 tables = hole_tables(here)
             progress.update()
     if len(passes) > 2:  # each has seen other patches

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtri
 
 from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
@@ -76,31 +77,33 @@ def stage_tables(basis: Basis, noise: float, assignment: str = "marginal") -> ke
     n_components, q = basis.means.shape
     d = len(basis.vectors)
     width = -(-q // _BLOCK) * _BLOCK
-    whiteners = np.zeros((n_components, width + 1, width), np.float32)
-    costs = np.empty(n_components)
-    gains = np.empty((n_components, q, d), np.float32)
-    offsets = np.empty((n_components, d), np.float32)
     with np.errstate(divide="ignore"):
         log_weights = np.log(prior.weights)
-    for k in range(n_components):
-        mean, covariance = basis.means[k], basis.covariances[k]
-        ridge = _ridge(covariance)
-        noisy = covariance + (noise + ridge) * np.eye(q)
-        clean = covariance + ridge * np.eye(q)
-        factor = np.linalg.cholesky(clean if assignment == "prior" else noisy)
-        w = np.linalg.solve(factor, np.eye(q))
-        whiteners[k, 1 : q + 1, :q] = w.T
-        whiteners[k, 0, :q] = -(w @ mean)
-        measured = factor if assignment != "joint" else np.linalg.cholesky(clean)
-        log_det = 2.0 * np.log(np.diagonal(measured)).sum()
-        costs[k] = log_det + q * np.log(2.0 * np.pi) - 2.0 * log_weights[k]
-        gain = np.linalg.solve(noisy, covariance)  # its transpose, as gains are stored
-        gains[k] = gain @ basis.vectors.T
-        offsets[k] = basis.vectors @ (mean - gain.T @ mean)
+    ridges = np.array([_ridge(c) for c in basis.covariances])
+    clean = basis.covariances + ridges[:, None, None] * np.eye(q)
+    noisy = clean + noise * np.eye(q)
+    of_noisy = np.linalg.cholesky(noisy)
+    of_clean = of_noisy if assignment == "marginal" else np.linalg.cholesky(clean)
+    inverses = _lower_inverses(of_noisy)
+    w = inverses if assignment != "prior" else _lower_inverses(of_clean)
+    whiteners = np.zeros((n_components, width + 1, width), np.float32)
+    whiteners[:, 1 : q + 1, :q] = w.swapaxes(1, 2)
+    whiteners[:, 0, :q] = -(w @ basis.means[:, :, None])[:, :, 0]
+    log_dets = 2.0 * np.log(np.einsum("kii->ki", of_clean)).sum(axis=1)
+    costs = log_dets + q * np.log(2.0 * np.pi) - 2.0 * log_weights
+    # noisy^-1 covariance, the transposed gain, is 1 - (what noise and ridge add) noisy^-1
+    gains = inverses.swapaxes(1, 2) @ (-(noise + ridges)[:, None, None] * inverses)
+    np.einsum("kii->ki", gains)[:] += 1.0
+    offsets = (basis.means - (basis.means[:, None, :] @ gains)[:, 0]) @ basis.vectors.T
     vectors = np.zeros((d, width), np.float32)
     vectors[:, :q] = basis.vectors
     return kernels.Tables(
-        vectors, whiteners, costs.astype(np.float32), gains, offsets, int(prior.remove_mean)
+        vectors,
+        whiteners,
+        costs.astype(np.float32),
+        (gains @ basis.vectors.T).astype(np.float32),
+        offsets.astype(np.float32),
+        int(prior.remove_mean),
     )
 
 
@@ -141,6 +144,11 @@ def log_density(picture: Array, grid: PatchGrid, tables: kernels.Tables, winners
 def no_winners(grid: PatchGrid) -> Winners:
     """Nothing to try first."""
     return np.full((len(grid.rows), len(grid.columns)), -1, np.int32)
+
+
+def _lower_inverses(factors: NDArray[Any]) -> Array:
+    """The inverses of lower triangles, shape (K, q, q)."""
+    return np.stack([dtrtri(factor.T)[0].T for factor in factors])
 
 
 def _ridge(covariance: Array) -> float:
