@@ -19,6 +19,7 @@ from numba import extending, types, uint64
 from numba.core import cgutils
 
 from mixmend.kernels.simd import LANES
+from mixmend.kernels.vectors import data_of, fused, shuffle, splat
 
 intrinsic: Any = extending.intrinsic
 
@@ -46,27 +47,6 @@ def padded_columns(d: int, itemsize: int = 8) -> int:
     return -(-d // lanes) * lanes
 
 
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = c.type
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(kind, [kind] * 3),
-        f"llvm.fma.v{kind.count}f{64 if isinstance(kind.element, ir.DoubleType) else 32}",
-    )
-    return builder.call(function, [a, b, c])
-
-
-def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
-    undefined = ir.Constant(kind, ir.Undefined)
-    single = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-    return builder.shuffle_vector(single, undefined, mask)
-
-
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    return context.make_array(array_type)(context, builder, array).data
-
-
 def _vector_at(builder: Any, data: Any, offset: Any, kind: Any) -> Any:
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
@@ -77,7 +57,7 @@ def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[A
     rows, lanes = signature.args[-2].count, signature.args[-1].count
     a, a_at, a_step, a_gap, b, b_at, b_step, count = args[:8]
     size = b_type.dtype.bitwidth // 8
-    left, right = _data(context, builder, a_type, a), _data(context, builder, b_type, b)
+    left, right = data_of(context, builder, a_type, a), data_of(context, builder, b_type, b)
     element = ir.DoubleType() if b_type.dtype.bitwidth == 64 else ir.FloatType()
     kind = ir.VectorType(element, lanes)
     sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(rows)]
@@ -87,8 +67,8 @@ def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[A
         line = builder.load(_vector_at(builder, right, at, kind), align=size)
         at = builder.add(a_at, builder.mul(t, a_step))
         for total in sums:
-            value = _splat(builder, builder.load(builder.gep(left, [at])), kind)
-            builder.store(_fma(builder, value, line, builder.load(total)), total)
+            value = splat(builder, builder.load(builder.gep(left, [at])), kind)
+            builder.store(fused(builder, value, line, builder.load(total)), total)
             at = builder.add(at, a_gap)
     return [builder.load(total) for total in sums]
 
@@ -121,7 +101,7 @@ def add_outer(
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         size = signature.args[8].dtype.bitwidth // 8
-        data = _data(context, builder, signature.args[8], args[8])
+        data = data_of(context, builder, signature.args[8], args[8])
         at = args[9]
         for total in _outer_sums(context, builder, signature, args):
             place = _vector_at(builder, data, at, total.type)
@@ -155,7 +135,7 @@ def add_square_sums(
         squares = [_halved(builder, builder.fmul(s, s), len(sums)) for s in sums]
         total = _lane_sums(builder, squares)
         size = signature.args[8].dtype.bitwidth // 8
-        data = _data(context, builder, signature.args[8], args[8])
+        data = data_of(context, builder, signature.args[8], args[8])
         place = _vector_at(builder, data, args[9], total.type)
         builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
         return context.get_dummy_value()
@@ -184,11 +164,11 @@ def add_squares_by_lane(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums = _outer_sums(context, builder, signature, args)
         size = signature.args[8].dtype.bitwidth // 8
-        data = _data(context, builder, signature.args[8], args[8])
+        data = data_of(context, builder, signature.args[8], args[8])
         place = _vector_at(builder, data, args[9], sums[0].type)
         total = builder.load(place, align=size)
         for s in sums:
-            total = _fma(builder, s, s, total)
+            total = fused(builder, s, s, total)
         builder.store(total, place, align=size)
         return context.get_dummy_value()
 
@@ -205,7 +185,7 @@ def any_below(typingctx: Any, a: Any, a_at: Any, b: Any, b_at: Any, lanes: Any) 
         kind = ir.VectorType(element, signature.args[-1].count)
         left, right = (
             builder.load(
-                _vector_at(builder, _data(context, builder, kinds, array), at, kind), align=size
+                _vector_at(builder, data_of(context, builder, kinds, array), at, kind), align=size
             )
             for kinds, array, at in zip(signature.args[:3:2], args[:3:2], args[1:4:2], strict=True)
         )
@@ -216,17 +196,12 @@ def any_below(typingctx: Any, a: Any, a_at: Any, b: Any, b_at: Any, lanes: Any) 
     return types.boolean(a, types.uint64, b, types.uint64, lanes), codegen
 
 
-def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-    return builder.shuffle_vector(a, b, mask)
-
-
 def _halved(builder: Any, vector: Any, width: int) -> Any:
     """A vector folded upon itself until it has ``width`` lanes."""
     while vector.type.count > width:
         half = vector.type.count // 2
-        low = _shuffle(builder, vector, vector, list(range(half)))
-        high = _shuffle(builder, vector, vector, list(range(half, 2 * half)))
+        low = shuffle(builder, vector, vector, list(range(half)))
+        high = shuffle(builder, vector, vector, list(range(half, 2 * half)))
         vector = builder.fadd(low, high)
     return vector
 
@@ -237,7 +212,7 @@ def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
         count = vectors[0].type.count
         even, odd = list(range(0, 2 * count, 2)), list(range(1, 2 * count, 2))
         vectors = [
-            builder.fadd(_shuffle(builder, a, b, even), _shuffle(builder, a, b, odd))
+            builder.fadd(shuffle(builder, a, b, even), shuffle(builder, a, b, odd))
             for a, b in zip(vectors[::2], vectors[1::2], strict=True)
         ]
     return vectors[0]

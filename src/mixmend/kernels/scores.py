@@ -15,6 +15,7 @@ from numba.core import cgutils
 
 from mixmend.kernels.products import wide_registers
 from mixmend.kernels.simd import LANES
+from mixmend.kernels.vectors import data_of, fused, shuffle, splat
 
 intrinsic: Any = extending.intrinsic
 
@@ -31,26 +32,12 @@ def turned_lanes(itemsize: int) -> tuple[int, ...]:
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [at])
+    return builder.gep(data_of(context, builder, array_type, array), [at])
 
 
 def _element(array_type: Any) -> tuple[Any, int]:
     bits = array_type.dtype.bitwidth
     return (ir.DoubleType() if bits == 64 else ir.FloatType()), bits // 8
-
-
-def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
-    single = builder.insert_element(
-        ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-    )
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-    return builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), mask)
-
-
-def _shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
-    return builder.shuffle_vector(
-        a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-    )
 
 
 def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
@@ -64,8 +51,8 @@ def _transposed(builder: Any, lines: list[Any]) -> list[Any]:
             for place in range(0, n, 2 * run):
                 low += [*range(place, place + run), *range(n + place, n + place + run)]
             a, b = lines[i], lines[i | run]
-            lines[i] = _shuffle(builder, a, b, low)
-            lines[i | run] = _shuffle(builder, a, b, [lane + run for lane in low])
+            lines[i] = shuffle(builder, a, b, low)
+            lines[i | run] = shuffle(builder, a, b, [lane + run for lane in low])
         run *= 2
     return lines
 
@@ -164,10 +151,6 @@ def fold_scores(
         element, size = _element(kinds[2])
         height, width = kinds[11].count, kinds[12].count
         kind = ir.VectorType(element, width)
-        name = f"llvm.fma.v{width}f{8 * size}"
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), name
-        )
 
         def vector_at(array_type: Any, array: Any, at: Any) -> Any:
             place = _pointer(context, builder, array_type, array, at)
@@ -182,15 +165,15 @@ def fold_scores(
         sums = []
         for k in range(height):
             term = builder.load(_pointer(context, builder, kinds[5], terms, plus(first, k)))
-            sums.append(cgutils.alloca_once_value(builder, _splat(builder, term, kind)))
+            sums.append(cgutils.alloca_once_value(builder, splat(builder, term, kind)))
         with cgutils.for_range(builder, count) as loop:
             at = builder.add(tile_at, times(loop.index, width))
             line = builder.load(vector_at(kinds[2], tile, at), align=size)
             at = builder.add(panel_at, times(loop.index, height))
             for k, total in enumerate(sums):
                 value = builder.load(_pointer(context, builder, kinds[0], panel, plus(at, k)))
-                terms_of_line = [_splat(builder, value, kind), line, builder.load(total)]
-                builder.store(builder.call(fma, terms_of_line), total)
+                factor = splat(builder, value, kind)
+                builder.store(fused(builder, factor, line, builder.load(total)), total)
         tops = [
             vector_at(kinds[9][i], builder.extract_value(args[9], i), args[10]) for i in range(3)
         ]
@@ -204,7 +187,7 @@ def fold_scores(
             lower = builder.select(leads, best, score)
             second = builder.select(builder.fcmp_ordered(">", lower, second), lower, second)
             here = builder.fadd(number, ir.Constant(element, float(k)))
-            chosen = builder.select(leads, _splat(builder, here, kind), chosen)
+            chosen = builder.select(leads, splat(builder, here, kind), chosen)
             best = builder.select(leads, score, best)
         for top, value in zip(tops, (best, second, chosen), strict=True):
             builder.store(value, top, align=size)

@@ -20,6 +20,8 @@ from numba import extending, types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
+from mixmend.kernels.vectors import data_of, fused, splat
+
 intrinsic: Any = extending.intrinsic
 
 LANES = {width: (0,) * width for width in (4, 8, 16, 32, 64)}
@@ -43,29 +45,14 @@ class _VectorModel(models.PrimitiveModel):
 def _address(
     context: Any, builder: Any, array_type: Any, array: Any, offset: Any, vector: Any
 ) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
+    data = data_of(context, builder, array_type, array)
     return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
 
 
 def _splat(context: Any, builder: Any, scalar: Any, scalar_type: Any, vector: Any) -> Any:
     double = isinstance(vector.element, ir.DoubleType)
     value = context.cast(builder, scalar, scalar_type, types.float64 if double else types.float32)
-    undefined = ir.Constant(vector, ir.Undefined)
-    zero = ir.Constant(ir.IntType(32), 0)
-    single = builder.insert_element(undefined, value, zero)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return builder.shuffle_vector(single, undefined, mask)
-
-
-def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    vector = c.type
-    bits = 64 if isinstance(vector.element, ir.DoubleType) else 32
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(vector, [vector] * 3),
-        f"llvm.fma.v{vector.count}f{bits}",
-    )
-    return builder.call(function, [a, b, c])
+    return splat(builder, value, vector)
 
 
 @intrinsic
@@ -145,7 +132,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` lane by lane, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fused(builder, *args)
+        return fused(builder, *args)
 
     return a(a, b, c), codegen
 
@@ -156,7 +143,7 @@ def fma_scaled(typingctx: Any, scalar: Any, b: Any, c: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         factor = _splat(context, builder, args[0], scalar, args[2].type)
-        return _fused(builder, factor, args[1], args[2])
+        return fused(builder, factor, args[1], args[2])
 
     return c(scalar, b, c), codegen
 
@@ -310,13 +297,13 @@ def exp_below(typingctx: Any, vector: Any, floor: Any) -> Any:
         least = _splat(context, builder, args[1], floor, kind)
         negligible = builder.fcmp_ordered("<", x, least)
         x = builder.select(negligible, least, x)
-        shifted = _fused(builder, x, constant(_LOG2_E), constant(_ROUNDER))
+        shifted = fused(builder, x, constant(_LOG2_E), constant(_ROUNDER))
         n = builder.fsub(shifted, constant(_ROUNDER))
-        r = _fused(builder, n, constant(-_LN2_HIGH), x)
-        r = _fused(builder, n, constant(-_LN2_LOW), r)
+        r = fused(builder, n, constant(-_LN2_HIGH), x)
+        r = fused(builder, n, constant(-_LN2_LOW), r)
         result = constant(1.0 / math.factorial(13))
         for power in range(12, -1, -1):
-            result = _fused(builder, result, r, constant(1.0 / math.factorial(power)))
+            result = fused(builder, result, r, constant(1.0 / math.factorial(power)))
         exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [52] * count))
         raised = builder.bitcast(builder.add(builder.bitcast(result, bits), exponent), kind)
         return builder.select(negligible, constant(0.0), raised)
