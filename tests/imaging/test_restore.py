@@ -122,25 +122,27 @@ def test_one_component_leads_to_the_wiener_filter_of_the_picture(rng, remove_mea
     normal = np.eye(y.size) / noise + cut.T @ per_patch @ cut / d
     right = y.ravel() / noise + cut.T @ np.tile(inner @ prior.means[0], grid.n_patches) / d
     expected = np.linalg.solve(normal, right).reshape(SHAPE)
-    stages = Stages(Schedule((gamma,) * 100))
+    stages = Stages(Schedule((gamma,) * 100), even=False)
     found = restore(y, Identity(SHAPE), noise, prior, stages).image
     np.testing.assert_allclose(found, expected, atol=2e-6)
     assert np.abs(found - y).max() > 0.01
 
 
-def test_a_stage_is_the_closed_form(rng):
+@pytest.mark.parametrize("even", [False, True])
+def test_a_stage_is_the_closed_form(rng, even):
     prior = oracle.random_prior(rng)
     y, noise, beta = oracle.picture(rng, SHAPE), 0.05**2, 0.7
     mask = rng.random(SHAPE) < 0.5
     grid = patch_grid(SHAPE, 3)
-    stages = Stages(Schedule((3.0,)), beta=beta)
+    stages = Stages(Schedule((3.0,)), beta=beta, even=even)
     found = restore(y, Mask(mask), noise, prior, stages, start=y)
     gamma = 3.0 / noise
     patches = extract_patches(y, grid)
     z = oracle.estimates(patches, prior, gamma, found.winners.ravel())
     cut, share = oracle.patch_matrix(grid), beta * gamma / 9
-    normal = np.diag(mask.ravel() / noise) + share * cut.T @ cut
-    right = (mask * y).ravel() / noise + share * cut.T @ z.ravel()
+    full = (9 / np.diag(cut.T @ cut) if even else np.ones(y.size))[:, None]
+    normal = np.diag(mask.ravel() / noise) + share * full * (cut.T @ cut)
+    right = (mask * y).ravel() / noise + share * full[:, 0] * (cut.T @ z.ravel())
     np.testing.assert_allclose(found.image.ravel(), np.linalg.solve(normal, right), atol=1e-5)
 
 
@@ -165,6 +167,22 @@ def test_the_objective_is_that_of_the_formula(rng):
     assert len(found.objective) == 4
     assert found.objective[-1] == pytest.approx(expected, rel=1e-4)
     assert found.objective[-1] < found.objective[0]
+
+
+def test_the_border_is_smoothed_like_the_inside(rng):
+    """Of flat pictures in noise a prior of flat patches leaves as much noise at either place."""
+    prior = PatchPrior.from_mixture([1.0], np.zeros((1, 9)), 1e-6 * np.eye(9)[None], 3, True)
+    y = rng.normal(scale=0.1, size=(60, 60))
+    left = {}
+    for even in (False, True):
+        stages = Stages(Schedule((1.0,)), even=even)
+        found = restore(y, Identity(y.shape), 0.01, prior, stages).image
+        rim = np.ones(y.shape, bool)
+        rim[1:-1, 1:-1] = False
+        left[even] = (found - y)[rim].std() / (found - y)[~rim].std()
+    # a border pixel is in a third of the patches: (1/3) / (1 + 1/3) instead of 1 / (1 + 1)
+    assert left[False] == pytest.approx(0.5, abs=0.1)
+    assert left[True] == pytest.approx(1.0, abs=0.15)
 
 
 def test_scaling_picture_noise_and_prior_together_scales_the_result(rng):

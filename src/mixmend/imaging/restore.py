@@ -81,6 +81,10 @@ class Stages:
         How much the prior counts.
     stride : int, default 1
         Distance of the patches; above 1 each stage takes other ones.
+    even : bool, default True
+        Whether the prior counts as much at every pixel. Else it counts in proportion to the
+        patches that a pixel is part of, of which there are fewer at the border: so the
+        objective has it, and the picture is the worse for it.
     assignment : {"marginal", "joint", "prior"}, default "marginal"
         Which density the most likely component of a patch y maximises: of y as z plus noise
         of variance 1 / gamma with z integrated out, with z maximised (this alone lowers the
@@ -96,6 +100,7 @@ class Stages:
     schedule: Schedule
     beta: float = 1.0
     stride: int = 1
+    even: bool = True
     assignment: Literal["marginal", "joint", "prior"] = "marginal"
     method: str = "auto"
     trace: bool = False
@@ -200,12 +205,13 @@ def restore(
             if winners is None or winners.shape != (len(grid.rows), len(grid.columns)):
                 winners = patch_step.no_winners(grid)
             sums, winners = patch_step.patch_sums(wide, grid, tables, winners)
-            share = stages.beta * gamma / per_pixel
+            counts, sums = _folded(grid.counts, wrap), _folded(sums, wrap)
+            share = stages.beta * gamma / (counts if stages.even else per_pixel)
             x = solve(
                 operator,
                 precision,
-                share * _folded(grid.counts, wrap),
-                pulled + share * _folded(sums, wrap),
+                share * counts,
+                pulled + share * sums,
                 method=stages.method,
                 start=x,
             )
