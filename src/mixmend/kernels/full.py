@@ -30,6 +30,14 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
+from mixmend.kernels.gaussian import (
+    add_moments,
+    cut_strips,
+    room_for,
+    shape_of,
+    strips_for,
+    subtract_distances,
+)
 from mixmend.kernels.lanes import (
     buffers_for,
     lane_residuals,
@@ -37,7 +45,6 @@ from mixmend.kernels.lanes import (
     restricted_product,
     times_symmetric,
 )
-from mixmend.kernels.products import add_outer, add_square_sums
 from mixmend.kernels.shares import weighted_shares
 from mixmend.kernels.simd import fma, load, store
 
@@ -91,7 +98,8 @@ class _Work(NamedTuple):
     """One task's arrays for a tile."""
 
     residuals: Any  # (K, rows, dp)
-    weighted: Any  # (rows, dp)
+    strips: Any  # a component's, transposed (see `mixmend.kernels.gaussian`)
+    room: Any  # what is made of them and one component
     joint: Any  # (K, rows)
     lanes: Any  # Buffers: triangles of -inverse, run after run, and lines for a row
     lane_terms: Any  # (Kp,)
@@ -174,71 +182,21 @@ def _fill_holes(tables: Any, layout: Any, pattern: Any, rows: Any, lanes: Any, w
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def subtract_distances(
-    z: Any, whitener: Any, used: int, n_rows: int, shape: Any, joint: Any, squares: Any
-) -> None:
-    """Subtract half the squared distances of a tile's rows from one component's ``joint``.
-
-    ``z`` (rows, dp) holds its residuals and ``whitener`` (dp, dp) what makes them white; only
-    the first ``used`` columns, a number of whole blocks, are not 0. ``squares`` is overwritten.
-    """
-    rows, lanes = shape
-    width = uint64(whitener.shape[1])
-    flat, w = z.reshape(-1), whitener.reshape(-1)
-    for r in range(0, n_rows, len(rows)):
-        for i in range(len(rows)):
-            squares[i] = 0.0
-        for i in range(0, used, len(lanes)):
-            add_square_sums(
-                flat, uint64(r) * width, uint64(1), width,
-                w, uint64(i), width, uint64(min(used, i + len(lanes))),
-                squares, uint64(0), rows, lanes,
-            )  # fmt: skip
-        for i in range(min(len(rows), n_rows - r)):
-            joint[r + i] -= 0.5 * squares[i]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def add_moments(
-    z: Any, weighted: Any, used: int, n_rows: Any, shape: Any, first: Any, second: Any
-) -> None:
-    """Add a tile's sums of residuals and of their outer products to one component's.
-
-    ``weighted`` holds the residuals ``z`` times the rows' responsibilities, (rows, dp) each;
-    only the first ``used`` columns, a number of whole blocks, are not 0.
-    """
-    rows, lanes = shape
-    width = uint64(z.shape[1])
-    for r in range(n_rows):
-        for i in range(used):
-            first[i] += weighted[r, i]
-    flat, left, out = z.reshape(-1), weighted.reshape(-1), second.reshape(-1)
-    for i in range(0, used, len(rows)):
-        for j in range(0, i + len(rows), len(lanes)):
-            add_outer(
-                left, uint64(i), width, uint64(1),
-                flat, uint64(j), width, uint64(n_rows),
-                out, uint64(i) * width + uint64(j), width, rows, lanes,
-            )  # fmt: skip
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_all_moments(n_rows: int, shape: Any, work: Any, out: Any) -> None:
+def _add_all_moments(nowhere: Any, n_rows: int, shape: Any, work: Any, out: Any) -> None:
     """Add a tile's sums of responsibilities, residuals and outer products, ``out``'s tables."""
     rows_out, first, second = out
     n_components, width = first.shape
     for k in range(n_components):
-        mass = 0.0
-        for r in range(n_rows):
-            mass += work.joint[k, r]
-        if mass == 0.0:  # no row of the tile belongs to this component
-            continue
-        rows_out[k] += mass
-        for r in range(n_rows):
-            share = work.joint[k, r]
-            for i in range(width):
-                work.weighted[r, i] = share * work.residuals[k, r, i]
-        add_moments(work.residuals[k], work.weighted, width, n_rows, shape, first[k], second[k])
+        rows_out[k] += add_moments(
+            work.residuals[k],
+            nowhere,
+            work.joint[k],
+            width,
+            n_rows,
+            shape,
+            work.room,
+            (first[k], second[k]),
+        )
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -279,19 +237,19 @@ def _add_spread(layout: Any, first_run: int, end_run: int, lanes: Any, work: Any
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
-    row_token, column_lanes, lanes, tile_lanes = tokens
-    shape = (row_token, column_lanes)
+    shape, lanes, tile_lanes = tokens
     n_components, width = tables.means.shape
     lane_width = tables.terms.shape[1]
+    size = layout.tile_rows
     work = _Work(
-        np.zeros((n_components, layout.tile_rows, width)),
-        np.zeros((layout.tile_rows, width)),
-        np.zeros((n_components, layout.tile_rows)),
+        np.zeros((n_components, size, width)),
+        strips_for(size, width, shape),
+        room_for(size, width, shape),
+        np.zeros((n_components, size)),
         buffers_for(layout.store_size, layout.values.shape[1], lane_width),
         np.zeros(lane_width),
     )
-    weights = np.zeros(layout.tile_rows)
-    squares = np.zeros(len(row_token))
+    weights, nowhere = np.zeros(size), np.zeros(width)  # residuals are about 0
     for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
         first_run, end_run = layout.tile_runs[tile], layout.tile_runs[tile + 1]
         start, end = layout.run_starts[first_run], layout.run_starts[end_run]
@@ -304,20 +262,22 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
             row += layout.run_starts[run + 1] - layout.run_starts[run]
         if kind == 0:
             for k in range(n_components):
+                cut_strips(work.residuals[k], width, n_rows, shape, work.strips)
                 subtract_distances(
-                    work.residuals[k],
+                    work.strips,
+                    nowhere,
                     tables.whiteners[k],
                     width,
                     n_rows,
                     shape,
                     work.joint[k],
-                    squares,
+                    work.room,
                 )
         here = (layout.order, start, n_rows)
         sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             out = (sums.rows[task, kind], sums.first[task, kind], sums.second[task, kind])
-            _add_all_moments(n_rows, shape, work, out)
+            _add_all_moments(nowhere, n_rows, shape, work, out)
             if at > 0:
                 _add_spread(layout, first_run, end_run, lanes, work, sums.spread[task, kind])
 
@@ -328,17 +288,16 @@ def e_step(
     layout: Any,
     rows: Any,
     sums: Any,
-    row_token: Any,
-    column_lanes: Any,
+    vector: Any,
     lanes: Any,
     tile_lanes: Any,
 ) -> None:
     """Sums over all rows of a layout (see the module and `Sums`), task by task.
 
-    ``row_token`` and ``column_lanes`` are `mixmend.kernels.products.block_shape`'s tokens,
-    ``lanes`` is that of the vectors along components, ``tile_lanes`` along a tile's rows.
+    ``vector`` is `mixmend.kernels.products.vector_lanes`'s for d, ``lanes`` the token of the
+    vectors along components, ``tile_lanes`` of those along a tile's rows.
     With given shares the log-likelihood is not added up.
     """
     for task in prange(len(layout.task_tiles) - 1):
-        tokens = (row_token, column_lanes, lanes, tile_lanes)
+        tokens = (shape_of(vector), lanes, tile_lanes)
         _work_on(tables, layout, rows, sums, tokens, np.int64(task))

@@ -19,11 +19,18 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import prange, uint64
+from numba import prange
 
-from mixmend.kernels.full import LOG_2PI, add_moments, subtract_distances
+from mixmend.kernels.full import LOG_2PI
+from mixmend.kernels.gaussian import (
+    add_moments,
+    cut_strips,
+    room_for,
+    shape_of,
+    strips_for,
+    subtract_distances,
+)
 from mixmend.kernels.shares import weighted_shares
-from mixmend.kernels.simd import load, scale, store, sub
 
 
 class Tables(NamedTuple):
@@ -35,7 +42,7 @@ class Tables(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over rows, per task, of all columns; dp is d padded to whole blocks.
+    """Sums over rows, per task, of all columns; dp is d padded to whole vectors.
 
     ``log_likelihood`` (tasks,), ``rows`` (tasks, K), ``first`` (tasks, K, dp) and
     ``second`` (tasks, K, dp, dp), lower triangles; without tasks where nobody wants it.
@@ -56,8 +63,8 @@ class _Work(NamedTuple):
     means: Any  # (K, dp): of the observed columns
     terms: Any  # (K,)
     tile: Any  # (rows, dp)
-    residuals: Any  # (rows, dp): of one component, from the tile whenever they are needed
-    weighted: Any  # (rows, dp)
+    strips: Any  # the same, transposed (see `mixmend.kernels.gaussian`)
+    room: Any  # what is made of it and one component, whenever that is needed
     joint: Any  # (K, rows)
 
 
@@ -152,67 +159,26 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fill(layout: Any, start: int, n_rows: int, pattern: int, step: int, tile: Any) -> Any:
-    """Gather the rows' observed columns; returns how many, in whole blocks, are not padding."""
+    """Gather the rows' observed columns; returns how many, in whole vectors, are not padding."""
     values, order, columns = layout.values, layout.order, layout.columns
     seen = layout.seen[pattern]
-    used = np.int64((uint64(seen) + uint64(step) - uint64(1)) // uint64(step) * uint64(step))
+    used = min((seen + step - 1) // step * step, tile.shape[1])
     for r in range(n_rows):
         u = order[start + r]
-        for j in range(seen):
-            tile[r, j] = values[u, columns[pattern, j]]
+        if seen == values.shape[1]:
+            for j in range(seen):
+                tile[r, j] = values[u, j]
+        else:
+            for j in range(seen):
+                tile[r, j] = values[u, columns[pattern, j]]
         for j in range(seen, used):
             tile[r, j] = 0.0
     return used
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _distances(k: int, used: int, n_rows: int, shape: Any, squares: Any, work: Any) -> None:
-    """The log joint density of a tile's rows and a component, ``joint[k]``."""
-    lanes = shape[1]
-    width, step = uint64(work.tile.shape[1]), uint64(len(lanes))
-    tile, means, out = work.tile.reshape(-1), work.means.reshape(-1), work.residuals.reshape(-1)
-    mean, last = uint64(k) * width, uint64(used)
-    for r in range(n_rows):
-        work.joint[k, r] = work.terms[k]
-        row, i = uint64(r) * width, uint64(0)
-        while i < last:  # an unsigned range would divide to count its steps
-            store(out, row + i, sub(load(tile, row + i, lanes), load(means, mean + i, lanes)))
-            i += step
-    subtract_distances(
-        work.residuals, work.whiteners[k], used, n_rows, shape, work.joint[k], squares
-    )
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _moments(k: int, used: int, n_rows: int, shape: Any, work: Any, found: Any) -> None:
-    """Add the sums of the rows that have a share of a component."""
-    rows, first, second = found
-    lanes = shape[1]
-    width, step = uint64(work.tile.shape[1]), uint64(len(lanes))
-    tile, means = work.tile.reshape(-1), work.means.reshape(-1)
-    out, weighted = work.residuals.reshape(-1), work.weighted.reshape(-1)
-    mean, last, count = uint64(k) * width, uint64(used), uint64(0)
-    for r in range(n_rows):
-        share = work.joint[k, r]
-        if share == 0.0:
-            continue
-        rows[k] += share
-        row, to, i = uint64(r) * width, count * width, uint64(0)
-        while i < last:
-            gap = sub(load(tile, row + i, lanes), load(means, mean + i, lanes))
-            store(out, to + i, gap)
-            store(weighted, to + i, scale(share, gap))
-            i += step
-        count += uint64(1)
-    if count > uint64(0):
-        add_moments(
-            work.residuals, work.weighted, used, np.int64(count), shape, first[k], second[k]
-        )
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: Any) -> None:
-    shape, tile_lanes = (tokens[0], tokens[1]), tokens[2]
+    shape, tile_lanes = tokens
     n_components, d = tables.means.shape
     size, width = layout.tile_rows, sums.first.shape[2]
     work = _Work(
@@ -222,8 +188,8 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         np.zeros((n_components, width)),
         np.zeros(n_components),
         np.zeros((size, width)),
-        np.zeros((size, width)),
-        np.zeros((size, width)),
+        strips_for(size, width, shape),
+        room_for(size, width, shape),
         np.zeros((n_components, size)),
     )
     found = (
@@ -231,7 +197,7 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         np.zeros((n_components, width)),
         np.zeros((n_components, width, width)),
     )
-    weights, squares = np.zeros(size), np.zeros(len(shape[0]))
+    weights = np.zeros(size)
     current = np.int64(-1)
     for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
         pattern = layout.run_patterns[tile]
@@ -244,13 +210,22 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         start = layout.run_starts[tile]
         n_rows = layout.run_starts[tile + 1] - start
         used = _fill(layout, start, n_rows, pattern, len(shape[1]), work.tile)
+        cut_strips(work.tile, used, n_rows, shape, work.strips)
         for k in range(n_components):
-            _distances(k, used, n_rows, shape, squares, work)
+            joint = work.joint[k]
+            for r in range(n_rows):
+                joint[r] = work.terms[k]
+            subtract_distances(
+                work.strips, work.means[k], work.whiteners[k], used, n_rows, shape, joint, work.room
+            )
         here = (layout.order, start, n_rows)
         sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             for k in range(n_components):
-                _moments(k, used, n_rows, shape, work, found)
+                moments = (found[1][k], found[2][k])
+                found[0][k] += add_moments(
+                    work.tile, work.means[k], work.joint[k], used, n_rows, shape, work.room, moments
+                )
     if current >= 0 and len(sums.second) > 0:
         out = (sums.rows[task], sums.first[task], sums.second[task])
         _leave(layout.columns[current], layout.seen[current], work, found, out)
@@ -262,16 +237,14 @@ def e_step(
     layout: Any,
     rows: Any,
     sums: Any,
-    row_token: Any,
-    column_lanes: Any,
+    vector: Any,
     tile_lanes: Any,
 ) -> None:
     """Sums over all rows of a `mixmend.mixtures.pattern_rows.Common`, task by task.
 
-    ``rows`` is a `mixmend.kernels.full.Rows`; ``row_token`` and ``column_lanes`` are
-    `mixmend.kernels.products.block_shape`'s for d, ``tile_lanes`` run along a tile's rows.
+    ``rows`` is a `mixmend.kernels.full.Rows`; ``vector`` is
+    `mixmend.kernels.products.vector_lanes`'s for d, ``tile_lanes`` run along a tile's rows.
     With given shares the log-likelihood is not added up.
     """
     for task in prange(len(layout.task_tiles) - 1):
-        tokens = (row_token, column_lanes, tile_lanes)
-        _work_on(tables, layout, rows, sums, tokens, np.int64(task))
+        _work_on(tables, layout, rows, sums, (shape_of(vector), tile_lanes), np.int64(task))

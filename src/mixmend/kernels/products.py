@@ -41,6 +41,11 @@ def block_shape(d: int, itemsize: int = 8) -> tuple[tuple[int, ...], tuple[int, 
     return LANES[8], LANES[16 if -(-d // 8) % 2 == 0 else 8]
 
 
+def vector_lanes(d: int) -> tuple[int, ...]:
+    """Token of a vector for d columns: as wide as this processor's registers."""
+    return LANES[8 if wide_registers() and d > 4 else 4]
+
+
 def padded_columns(d: int, itemsize: int = 8) -> int:
     """Columns rounded up to whole blocks."""
     lanes = len(block_shape(d, itemsize)[1])
@@ -51,26 +56,57 @@ def _vector_at(builder: Any, data: Any, offset: Any, kind: Any) -> Any:
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
-def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
-    """``sum_t a[a_at + t a_step + r a_gap] * b[b_at + t b_step + lane]`` for each r."""
+def _pieces(lanes: int) -> list[int]:
+    """Where the vectors begin that ``lanes`` lanes are worked on in: of a power of two each."""
+    return list(range(0, lanes, lanes & -lanes))
+
+
+def _vectors(builder: Any, data: Any, offset: Any, lanes: int, size: int) -> list[Any]:
+    """``lanes`` consecutive numbers from ``offset`` on."""
+    kind = _vector_kind(lanes, size)
+    return [
+        builder.load(_vector_at(builder, data, _plus(builder, offset, piece), kind), align=size)
+        for piece in _pieces(lanes)
+    ]
+
+
+def _vector_kind(lanes: int, size: int) -> Any:
+    return ir.VectorType(ir.DoubleType() if size == 8 else ir.FloatType(), lanes & -lanes)
+
+
+def _plus(builder: Any, offset: Any, number: int) -> Any:
+    return builder.add(offset, ir.Constant(offset.type, number)) if number else offset
+
+
+def _accumulators(builder: Any, rows: int, lanes: int, kind: Any) -> list[list[Any]]:
+    zero = ir.Constant(kind, None)
+    return [[cgutils.alloca_once_value(builder, zero) for _ in _pieces(lanes)] for _ in range(rows)]
+
+
+def _accumulate(builder: Any, scalar: Any, line: list[Any], totals: list[Any]) -> None:
+    """Add a number times a line of vectors to accumulators."""
+    value = splat(builder, scalar, line[0].type)
+    for vector, total in zip(line, totals, strict=True):
+        builder.store(fused(builder, value, vector, builder.load(total)), total)
+
+
+def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[list[Any]]:
+    """``sum_t a[a_at + t a_step + r a_gap] * b[b_at + t b_step + lane]``, vectors for each r."""
     a_type, b_type = signature.args[0], signature.args[4]
     rows, lanes = signature.args[-2].count, signature.args[-1].count
     a, a_at, a_step, a_gap, b, b_at, b_step, count = args[:8]
     size = b_type.dtype.bitwidth // 8
     left, right = data_of(context, builder, a_type, a), data_of(context, builder, b_type, b)
-    element = ir.DoubleType() if b_type.dtype.bitwidth == 64 else ir.FloatType()
-    kind = ir.VectorType(element, lanes)
-    sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(rows)]
+    sums = _accumulators(builder, rows, lanes, _vector_kind(lanes, size))
     with cgutils.for_range(builder, count) as loop:
         t = loop.index
         at = builder.add(b_at, builder.mul(t, b_step))
-        line = builder.load(_vector_at(builder, right, at, kind), align=size)
+        line = _vectors(builder, right, at, lanes, size)
         at = builder.add(a_at, builder.mul(t, a_step))
-        for total in sums:
-            value = splat(builder, builder.load(builder.gep(left, [at])), kind)
-            builder.store(fused(builder, value, line, builder.load(total)), total)
+        for totals in sums:
+            _accumulate(builder, builder.load(builder.gep(left, [at])), line, totals)
             at = builder.add(at, a_gap)
-    return [builder.load(total) for total in sums]
+    return [[builder.load(total) for total in totals] for totals in sums]
 
 
 def _arguments(a: Any, b: Any, out: Any, rows: Any, lanes: Any, n_places: int) -> Any:
@@ -102,10 +138,12 @@ def add_outer(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         size = signature.args[8].dtype.bitwidth // 8
         data = data_of(context, builder, signature.args[8], args[8])
-        at = args[9]
-        for total in _outer_sums(context, builder, signature, args):
-            place = _vector_at(builder, data, at, total.type)
-            builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
+        at, pieces = args[9], _pieces(signature.args[-1].count)
+        for totals in _outer_sums(context, builder, signature, args):
+            for total, piece in zip(totals, pieces, strict=True):
+                place = _vector_at(builder, data, _plus(builder, at, piece), total.type)
+                whole = builder.fadd(builder.load(place, align=size), total)
+                builder.store(whole, place, align=size)
             at = builder.add(at, args[10])
         return context.get_dummy_value()
 
@@ -113,34 +151,71 @@ def add_outer(
 
 
 @intrinsic
-def add_square_sums(
+def add_whitened_squares(
     typingctx: Any,
-    a: Any,
-    a_at: Any,
-    a_step: Any,
-    a_gap: Any,
-    b: Any,
-    b_at: Any,
-    b_step: Any,
-    count: Any,
+    strip: Any,
+    strip_at: Any,
+    mean: Any,
+    residuals: Any,
+    whitener: Any,
+    step: Any,
+    first: Any,
     out: Any,
-    out_at: Any,
     rows: Any,
     lanes: Any,
 ) -> Any:
-    """``out[out_at + r] += sum_lane (sum_t a[…] b[…])^2``: a product, squared on the spot."""
+    """``out[lane] += sum_r (sum_{t <= i} whitener[t step + i] z[t, lane])^2``, i = first + r.
+
+    The residuals z, ``strip[strip_at + t lanes + lane] - mean[t]``, are read up to ``first``
+    and made and written from there on: block by block, all are made once.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums = _outer_sums(context, builder, signature, args)
-        squares = [_halved(builder, builder.fmul(s, s), len(sums)) for s in sums]
-        total = _lane_sums(builder, squares)
-        size = signature.args[8].dtype.bitwidth // 8
-        data = data_of(context, builder, signature.args[8], args[8])
-        place = _vector_at(builder, data, args[9], total.type)
-        builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
+        kinds = signature.args
+        height, width, size = rows.count, lanes.count, kinds[0].dtype.bitwidth // 8
+        source, about, made, white, target = (
+            data_of(context, builder, kinds[n], args[n]) for n in (0, 2, 3, 4, 7)
+        )
+        start, kind = args[6], _vector_kind(width, size)
+        sums = _accumulators(builder, height, width, kind)
+
+        def add(t: Any, line: list[Any], r: int) -> None:
+            at = builder.add(builder.mul(t, args[5]), builder.add(start, ir.Constant(t.type, r)))
+            _accumulate(builder, builder.load(builder.gep(white, [at])), line, sums[r])
+
+        def line_of(t: Any) -> Any:
+            return builder.mul(t, ir.Constant(t.type, width))
+
+        with cgutils.for_range(builder, start) as loop:
+            line = _vectors(builder, made, line_of(loop.index), width, size)
+            for r in range(height):
+                add(loop.index, line, r)
+        for q in range(height):  # the triangle on the diagonal
+            t = _plus(builder, start, q)
+            middle = splat(builder, builder.load(builder.gep(about, [t])), kind)
+            at = builder.add(args[1], line_of(t))
+            line = [
+                builder.fsub(vector, middle)
+                for vector in _vectors(builder, source, at, width, size)
+            ]
+            for vector, piece in zip(line, _pieces(width), strict=True):
+                place = _vector_at(builder, made, _plus(builder, line_of(t), piece), kind)
+                builder.store(vector, place, align=size)
+            for r in range(q, height):
+                add(t, line, r)
+        for column, piece in enumerate(_pieces(width)):
+            place = _vector_at(builder, target, ir.Constant(start.type, piece), kind)
+            total = builder.load(place, align=size)
+            for r in range(height):
+                coordinate = builder.load(sums[r][column])
+                total = fused(builder, coordinate, coordinate, total)
+            builder.store(total, place, align=size)
         return context.get_dummy_value()
 
-    return _arguments(a, b, out, rows, lanes, 1), codegen
+    place = types.uint64
+    return types.void(
+        strip, place, mean, residuals, whitener, place, place, out, rows, lanes
+    ), codegen
 
 
 @intrinsic
@@ -165,11 +240,13 @@ def add_squares_by_lane(
         sums = _outer_sums(context, builder, signature, args)
         size = signature.args[8].dtype.bitwidth // 8
         data = data_of(context, builder, signature.args[8], args[8])
-        place = _vector_at(builder, data, args[9], sums[0].type)
-        total = builder.load(place, align=size)
-        for s in sums:
-            total = fused(builder, s, s, total)
-        builder.store(total, place, align=size)
+        for column, piece in enumerate(_pieces(signature.args[-1].count)):
+            at = _plus(builder, args[9], piece)
+            place = _vector_at(builder, data, at, sums[0][column].type)
+            total = builder.load(place, align=size)
+            for vectors in sums:
+                total = fused(builder, vectors[column], vectors[column], total)
+            builder.store(total, place, align=size)
         return context.get_dummy_value()
 
     return _arguments(a, b, out, rows, lanes, 1), codegen

@@ -20,7 +20,7 @@ from numba import extending, types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from mixmend.kernels.vectors import data_of, fused, splat
+from mixmend.kernels.vectors import data_of, fused, splat, transposed
 
 intrinsic: Any = extending.intrinsic
 
@@ -94,6 +94,30 @@ def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, value), codegen
+
+
+@intrinsic
+def store_transposed(
+    typingctx: Any, a: Any, a_at: Any, a_step: Any, out: Any, at: Any, step: Any, lanes: Any
+) -> Any:
+    """``out[at + i step + j] = a[a_at + j a_step + i]`` for i and j below ``lanes``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = ir.DoubleType() if a.dtype.bitwidth == 64 else ir.FloatType()
+        vector, size = ir.VectorType(element, lanes.count), a.dtype.bitwidth // 8
+        here, there, lines = args[1], args[4], []
+        for _ in range(lanes.count):
+            place = _address(context, builder, a, args[0], here, vector)
+            lines.append(builder.load(place, align=size))
+            here = builder.add(here, args[2])
+        for line in transposed(builder, lines):
+            place = _address(context, builder, out, args[3], there, vector)
+            builder.store(line, place, align=size)
+            there = builder.add(there, args[5])
+        return context.get_dummy_value()
+
+    place = types.uint64
+    return types.void(a, place, place, out, place, place, lanes), codegen
 
 
 @intrinsic

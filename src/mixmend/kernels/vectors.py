@@ -34,3 +34,24 @@ def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
         builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{kind.count}f{bits}"
     )
     return builder.call(function, [a, b, c])
+
+
+def transposed(builder: Any, lines: list[Any]) -> list[Any]:
+    """The columns of a square of vectors, a power of two a side, as vectors.
+
+    Halves of lines that lie a distance apart change places, from far to near.
+    """
+    count = len(lines)
+    apart = count // 2
+    while apart:
+        moved = list(lines)
+        for i in range(count):
+            if i & apart:
+                continue
+            # lanes without the bit come from one line, those with it from the other
+            low = [j if not j & apart else count + j - apart for j in range(count)]
+            high = [j + apart if not j & apart else count + j for j in range(count)]
+            moved[i] = shuffle(builder, lines[i], lines[i + apart], low)
+            moved[i + apart] = shuffle(builder, lines[i], lines[i + apart], high)
+        lines, apart = moved, apart // 2
+    return lines

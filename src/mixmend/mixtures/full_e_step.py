@@ -17,7 +17,7 @@ from scipy.linalg import lapack
 
 from mixmend.kernels import full as kernels
 from mixmend.kernels import gathered
-from mixmend.kernels.products import block_shape, padded_columns
+from mixmend.kernels.products import vector_lanes
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures.pattern_rows import Common, Layout, PatternBlock
@@ -115,10 +115,16 @@ def lanes_of(matrices: Array) -> Array:
     return wide
 
 
+def _padded(d: int) -> int:
+    """Columns rounded up to whole vectors."""
+    lanes = len(vector_lanes(d))
+    return -(-d // lanes) * lanes
+
+
 def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
     """Parameters in the forms that the kernels read (see `mixmend.kernels.full.Tables`)."""
     n_components, d = parameters.means.shape
-    width = padded_columns(d)
+    width = _padded(d)
     means = np.zeros((n_components, width))
     means[:, :d] = parameters.means
     upper = whitener(parameters.covariances).swapaxes(1, 2)
@@ -169,26 +175,26 @@ def _run(
     parameters: Parameters, block: PatternBlock, rows: kernels.Rows, with_moments: bool
 ) -> _Found:
     n_components, d = parameters.means.shape
-    shape, rare, common = block_shape(d), None, None
+    vector, rare, common = vector_lanes(d), None, None
     if len(block.layout.order):
         tables = tables_of(parameters, block.layout)
         rare = _empty_sums(tables, block.layout, with_moments)
         lanes = LANES[lane_count(n_components)]
         with threads_for(2 * len(block.layout.order) * n_components * d * d):
-            kernels.e_step(tables, block.layout, rows, rare, *shape, lanes, LANES[8])
+            kernels.e_step(tables, block.layout, rows, rare, vector, lanes, LANES[8])
     if len(block.common.order):
         np.linalg.cholesky(parameters.covariances)  # raises where one is not positive definite
         with np.errstate(divide="ignore"):
             of_common = gathered.Tables(*parameters[1:], np.log(parameters.weights))
         common = _empty_common(of_common, block.common, with_moments)
         with threads_for(2 * len(block.common.order) * n_components * d * d):
-            gathered.e_step(of_common, block.common, rows, common, *shape, LANES[8])
+            gathered.e_step(of_common, block.common, rows, common, vector, LANES[8])
     return _Found(rare, common)
 
 
 def _empty_common(tables: gathered.Tables, layout: Common, with_moments: bool) -> gathered.Sums:
     n_components, d = tables.means.shape
-    n_tasks, width = len(layout.task_tiles) - 1, padded_columns(d)
+    n_tasks, width = len(layout.task_tiles) - 1, _padded(d)
     return gathered.Sums(
         np.zeros(n_tasks),
         np.zeros((n_tasks, n_components)),

@@ -32,6 +32,9 @@ _NEAR_BYTES = 1 << 19
 _STORE_BYTES = 1 << 21
 """What the inverses of a tile's patterns may take, for all components."""
 
+_STRIPS = 24
+"""Rows which are a whole number of strips on any processor."""
+
 _SUMS_BYTES = 1 << 28
 """What all tasks' sums may take together: decides how many tasks share the rows."""
 
@@ -72,7 +75,7 @@ class Layout(NamedTuple):
     task_tiles : ndarray of int64, shape (n_tasks + 1,)
         Tiles of each task; tasks run side by side, each with sums of its own.
     tile_rows : int
-        Most rows of a tile, a multiple of 8.
+        Most rows of a tile, a multiple of 24: whole strips (see `mixmend.kernels.gaussian`).
     store_size : int
         Most numbers per component that a tile's inverses take.
     """
@@ -196,13 +199,13 @@ def _common(
 
 def _tile_rows(obs: ObservedMatrix, n_components: int) -> int:
     fitting = _TILE_BYTES // (n_components * padded_columns(obs.shape[1]) * 8)
-    return int(np.clip(fitting // 8 * 8, 16, 256))
+    return int(np.clip(fitting // _STRIPS * _STRIPS, _STRIPS, 240))
 
 
 def _tile_rows_of_common(d: int, n_components: int) -> int:
     """Enough rows to be worth loading a component's tables, which may come from far."""
     tables = 2 * n_components * padded_columns(d) ** 2 * 8
-    return 64 if tables <= _NEAR_BYTES else 128
+    return 72 if tables <= _NEAR_BYTES else 144
 
 
 def _rare(
