@@ -167,6 +167,47 @@ def test_blur_is_undone(clean, prior, rng, boundary):
         assert rmse(found, clean) < rmse(wrong, clean)
 
 
+def test_deviations_of_deblurred_pixels_tell_how_wrong_they_are(clean, prior, rng):
+    kernel = np.full((5, 5), 1 / 25)
+    seen = Blur(kernel, clean.shape, "reflect").forward(clean) + rng.normal(0, 0.01, clean.shape)
+    for mode in ("full", "fast"):
+        found, std = deblur(seen, kernel, 0.01, prior, mode=mode, return_std=True)
+        np.testing.assert_array_equal(found, deblur(seen, kernel, 0.01, prior, mode=mode))
+        assert std.shape == clean.shape
+        wrong = np.abs(found - clean)
+        assert (wrong < 1.645 * std).mean() > 0.8
+        # it is calibrated on photographs; steps are sharper, but this is still far from no idea
+        assert rmse(std, 0) < 0.6 * clean.std()
+        unsure = std > np.median(std)
+        assert wrong[unsure].mean() > 1.2 * wrong[~unsure].mean()
+
+
+def test_deviations_of_blur_have_the_pictures_units_and_no_alpha(clean, prior, rng):
+    kernel = np.full((3, 3), 1 / 9)
+    colour = np.stack([clean, clean[::-1], clean[:, ::-1]], axis=2)
+    alpha = rng.random((*clean.shape, 1))
+    seen = colour + rng.normal(0, 0.01, colour.shape)
+    given = np.concatenate([seen, alpha], axis=2)
+    found, std = deblur(given, kernel, 0.01, prior, mode="fast", return_std=True)
+    assert std.shape == colour.shape
+    np.testing.assert_array_equal(found[:, :, 3:], alpha)
+    _, scaled = deblur(255 * seen, kernel, 2.55, prior, mode="fast", white=255.0, return_std=True)
+    np.testing.assert_allclose(scaled, 255 * std, rtol=1e-3)
+
+
+def test_deblurring_heeds_mode_places_and_schedule(clean, prior, rng):
+    kernel = np.full((5, 5), 1 / 25)
+    seen = Blur(kernel, clean.shape, "reflect").forward(clean) + rng.normal(0, 0.005, clean.shape)
+    found = deblur(seen, kernel, 0.005, prior)
+    np.testing.assert_array_equal(found, deblur(seen, kernel, 0.005, prior))
+    fast = deblur(seen, kernel, 0.005, prior, mode="fast")
+    assert np.abs(fast - found).max() > 1e-4
+    elsewhere = deblur(seen, kernel, 0.005, prior, random_state=1)
+    assert np.abs(elsewhere - found).max() > 1e-4
+    short = deblur(seen, kernel, 0.005, prior, schedule=Schedule((50.0, 400.0), "picture"))
+    assert np.abs(short - found).max() > 1e-4
+
+
 # ------------------------------------------------------------------------------ errors
 
 

@@ -161,10 +161,7 @@ class Blur:
             np.pad(np.arange(n), r, mode="symmetric")
             for n, r in zip(self.shape, reach_out, strict=True)
         )
-        around = np.zeros((len(lines[0]), len(lines[1])))
-        around[: kernel.shape[0], : kernel.shape[1]] = kernel
-        around = np.roll(around, (-reach[0], -reach[1]), axis=(0, 1))
-        object.__setattr__(self, "_factors", scipy.fft.rfft2(around))
+        object.__setattr__(self, "_factors", self.transfer((len(lines[0]), len(lines[1]))))
         object.__setattr__(self, "_lines", lines)
 
     def forward(self, picture: Array) -> Array:
@@ -193,6 +190,14 @@ class Blur:
     def spectrum(self) -> NDArray[np.complex128] | None:
         """The kernel's transform, if periodic."""
         return self._factors if self.boundary == "periodic" else None
+
+    def transfer(self, shape: tuple[int, int]) -> NDArray[np.complex128]:
+        """The kernel's transform (`scipy.fft.rfft2`) on a periodic picture of this shape."""
+        kernel = np.asarray(self.kernel, dtype=np.float64)
+        around = np.zeros(shape)
+        around[: kernel.shape[0], : kernel.shape[1]] = kernel
+        around = np.roll(around, tuple(-(side // 2) for side in kernel.shape), axis=(0, 1))
+        return np.asarray(scipy.fft.rfft2(around))
 
     def _filtered(self, picture: Array, factors: NDArray[np.complex128]) -> Array:
         turned = scipy.fft.rfft2(picture) * factors

@@ -205,7 +205,7 @@ def restore(
             if winners is None or winners.shape != (len(grid.rows), len(grid.columns)):
                 winners = patch_step.no_winners(grid)
             sums, winners = patch_step.patch_sums(wide, grid, tables, winners)
-            counts, sums = _folded(grid.counts, wrap), _folded(sums, wrap)
+            counts, sums = folded(grid.counts, wrap), folded(sums, wrap)
             share = stages.beta * gamma / (counts if stages.even else per_pixel)
             x = solve(
                 operator,
@@ -222,7 +222,7 @@ def restore(
     return Restored(x, tuple(objective), winners, grid)
 
 
-def _folded(wide: Array, wrap: int) -> Array:
+def folded(wide: Array, wrap: int) -> Array:
     """What lies beyond the lower and right border, added at the other side."""
     if not wrap:
         return wide
@@ -273,4 +273,4 @@ class _Tracer:
         )
 
 
-__all__ = ["Restored", "Schedule", "Stages", "restore"]
+__all__ = ["Restored", "Schedule", "Stages", "folded", "restore"]

@@ -14,7 +14,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from mixmend.errors import MixmendError
-from mixmend.imaging.operators import LinearOperator, Precision
+from mixmend.imaging.operators import Blur, LinearOperator, Precision
 from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
@@ -81,6 +81,8 @@ def solve(
     if method in ("cholesky", "dual"):
         return _dense(operator, precision, weights, right, method == "dual")
     if method == "cg":
+        if isinstance(operator, Blur):  # away from the border any is the periodic one
+            spectrum = operator.transfer(operator.shape)
         condition = _preconditioner(spectrum, diagonal, precision, weights)
         return conjugate_gradients(
             lambda x: operator.adjoint(precision.apply(operator.forward(x))) + weights * x,
@@ -131,7 +133,7 @@ def _preconditioner(
     precision: Precision,
     weights: Array,
 ) -> Callable[[Array], Array]:
-    """Frequencies for periodic operators, else the diagonal as far as it is known."""
+    """Frequencies for blurs, else the diagonal as far as it is known."""
     if spectrum is not None:
         factors = np.abs(spectrum) ** 2 / precision.typical + float(weights.mean())
         return lambda r: np.asarray(scipy.fft.irfft2(scipy.fft.rfft2(r) / factors, s=r.shape))
