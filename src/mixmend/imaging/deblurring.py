@@ -78,8 +78,8 @@ def deblur(
         "full" takes every third patch in each direction, others in each stage, and after
         the stages solves five times exactly for the picture, given the components of its
         patches (`mixmend.imaging.posterior.Posterior`), other patches each time; the last
-        three are averaged with what the stages gave. "fast" takes every fourth, and leaves
-        it at the stages.
+        three, on average, count for half, and what the stages gave for the other half.
+        "fast" takes every fourth, and leaves it at the stages.
     schedule : Schedule, optional
         Other penalties for the stages than `DEBLURRING`, which does not depend on the noise.
     color, white, random_state
@@ -168,13 +168,15 @@ class _Blurred(NamedTuple):
         )
 
     def solved(self, first: Array, rounds: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """The average of a first estimate and the last of some rounds; and the last one."""
-        x, kept = first, [first]
+        """Halfway between a first estimate and the mean of the last rounds; and the last."""
+        if not rounds:
+            return first, first
+        x, kept = first, list[Array]()
         for done in range(rounds):
             x = self.posterior(x, rng).mean(self.data, x)
             if rounds - done <= _AVERAGED:
                 kept.append(x)
-        return np.mean(kept, axis=0), x
+        return 0.5 * (first + np.mean(kept, axis=0)), x
 
 
 __all__ = ["DEBLURRING", "DEBLURRING_BETA", "SPREAD", "STRENGTH", "deblur"]
