@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mixmend.errors import DataError, MixmendError
 from mixmend.imaging.patches import (
     average_patches,
+    evening,
     extract_patches,
     patch_chunks,
     patch_grid,
@@ -41,6 +42,22 @@ def test_patches_are_the_windows_of_the_picture(case):
     np.testing.assert_array_equal(extract_patches(image, grid), expected)
     np.testing.assert_array_equal(np.concatenate(list(patch_chunks(image, grid, 5))), expected)
     np.testing.assert_allclose(average_patches(expected, grid), image, rtol=1e-14)
+
+
+@given(GRIDS)
+def test_borders_are_made_up_for_on_average_over_offsets(case):
+    height, width, size, stride, _ = case
+    shape = height, width
+    grids = [patch_grid(shape, size, stride, (a, b)) for a in range(stride) for b in range(stride)]
+    average = np.mean([grid.counts for grid in grids], axis=0)
+    for grid in grids:
+        factors = evening(grid, stride)
+        assert (factors >= 1).all()
+        inside = size**2 / stride**2
+        if stride == 1:
+            np.testing.assert_allclose(factors * average, np.full(shape, inside), rtol=1e-12)
+        if stride <= height - size and stride <= width - size:
+            assert factors[0, 0] * average[0, 0] == pytest.approx(inside)
 
 
 def test_summing_is_the_adjoint_of_extracting(rng):

@@ -23,7 +23,7 @@ from mixmend.checks import number, one_of, whole
 from mixmend.errors import DataError, MixmendError
 from mixmend.imaging import patch_step
 from mixmend.imaging.operators import LinearOperator, Precision, precision_of
-from mixmend.imaging.patches import PatchGrid, patch_grid
+from mixmend.imaging.patches import PatchGrid, evening, patch_grid
 from mixmend.imaging.prior import PatchPrior
 from mixmend.imaging.solvers import METHODS, solve
 from mixmend.progress import track
@@ -82,9 +82,9 @@ class Stages:
     stride : int, default 1
         Distance of the patches; above 1 each stage takes other ones.
     even : bool, default True
-        Whether the prior counts as much at every pixel. Else it counts in proportion to the
-        patches that a pixel is part of, of which there are fewer at the border: so the
-        objective has it, and the picture is the worse for it.
+        Whether the prior counts as much at the border as inside, and at every pixel of
+        pictures that wrap around. Else it counts in proportion to the patches that a pixel
+        is part of: so the objective has it, and the border is the worse for it.
     assignment : {"marginal", "joint", "prior"}, default "marginal"
         Which density the most likely component of a patch y maximises: of y as z plus noise
         of variance 1 / gamma with z integrated out, with z maximised (this alone lowers the
@@ -206,7 +206,10 @@ def restore(
                 winners = patch_step.no_winners(grid)
             sums, winners = patch_step.patch_sums(wide, grid, tables, winners)
             counts, sums = folded(grid.counts, wrap), folded(sums, wrap)
-            share = stages.beta * gamma / (counts if stages.even else per_pixel)
+            even: Array | float = 1.0
+            if stages.even:
+                even = per_pixel / counts if wrap else evening(grid, stages.stride)
+            share = even * (stages.beta * gamma / per_pixel)
             x = solve(
                 operator,
                 precision,
