@@ -10,11 +10,13 @@ from numba import uint64
 from mixmend.kernels.gaussian import (
     add_moments,
     cut_strips,
+    multiply_vectors,
     room_for,
     shape_of,
     strips_for,
     subtract_distances,
 )
+from mixmend.kernels.products import subtract_half_squares
 from mixmend.kernels.simd import LANES, store_transposed
 
 LANES_OF_A_VECTOR = pytest.mark.parametrize("lanes", [4, 8])
@@ -126,3 +128,53 @@ def test_a_tile_without_shares_adds_nothing(rng, lanes):
     assert _moments(tile, mean, np.zeros(TILE_ROWS), width, 9, LANES[lanes], first, second) == 0.0
     assert not first.any()
     assert not second.any()
+
+
+@numba.njit
+def _products(a, steps, b, out, count, extent, vector, lower):
+    multiply_vectors(a, steps, b, out, count, extent, shape_of(vector), lower)
+
+
+@LANES_OF_A_VECTOR
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_of_any_number_of_vectors_are_added(rng, vectors, lanes, turned):
+    height, width, count = 12, vectors * lanes, 9
+    a, b = rng.normal(size=(count, height)), rng.normal(size=(count + 1, width + 3))
+    before = rng.normal(size=(height + 2, width + 1))
+    out = before.copy()
+    given, steps = (a.T.copy(), (1, count)) if turned else (a, (height, 1))
+    _products(given, steps, b, out, count, (height, width), LANES[lanes], False)
+    wanted = before.copy()
+    wanted[:height, :width] += a.T @ b[:count, :width]
+    np.testing.assert_allclose(out, wanted, rtol=1e-12, atol=1e-12)
+
+
+@LANES_OF_A_VECTOR
+def test_of_a_lower_triangle_only_blocks_that_touch_it_are_made(rng, lanes):
+    size = 3 * lanes
+    a, out = rng.normal(size=(9, size)), np.zeros((size, size))
+    _products(a, (size, 1), a, out, 9, (size, size), LANES[lanes], True)
+    i, j = np.indices(out.shape)
+    touching = j // lanes <= (i // 4 * 4 + 3) // lanes
+    np.testing.assert_allclose(out, np.where(touching, a.T @ a, 0.0), rtol=1e-12, atol=1e-12)
+
+
+@numba.njit
+def _squares(a, b, out, rows, lanes):
+    none, one, step = uint64(0), uint64(1), uint64(b.shape[1])
+    subtract_half_squares(
+        a.reshape(-1), none, one, uint64(a.shape[1]), b.reshape(-1), none, step, uint64(len(b)),
+        out.reshape(-1), none, uint64(out.shape[1]), rows, lanes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lanes", [4, 12, 24])
+def test_half_the_squares_of_gaps_are_subtracted_lane_by_lane(rng, lanes):
+    a, b = 1e6 + rng.normal(size=(2, 7)), 1e6 + rng.normal(size=(7, lanes))
+    before = rng.normal(size=(3, lanes + 2))
+    out = before.copy()
+    _squares(a, b, out, (0, 0), (0,) * lanes)
+    wanted = before.copy()
+    wanted[:2, :lanes] -= 0.5 * ((a[:, :, None] - b) ** 2).sum(axis=1)
+    np.testing.assert_allclose(out, wanted, rtol=1e-12, atol=1e-12)

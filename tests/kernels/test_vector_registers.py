@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numba import uint64
 
+from mixmend.kernels.exponentials import exp_below, log_lanes
 from mixmend.kernels.simd import (
     LANES,
     accumulate,
     add,
-    exp_below,
+    div,
     fma,
+    larger,
     largest_lane,
     load,
     minus,
@@ -84,7 +86,7 @@ def exponentials(x, floor, lanes, out):
 
 
 def units_in_the_last_place(got, expected):
-    return np.abs(got - expected) / np.spacing(expected)
+    return np.abs(got - expected) / np.spacing(np.abs(expected))
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
@@ -153,3 +155,55 @@ def test_arithmetic_goes_lane_by_lane(lanes):
     for value in b[inside]:
         in_order += value
     assert total == in_order  # from the first to the last: the same bits everywhere
+
+
+@numba.njit
+def logarithms(x, lanes, out):
+    for q in range(0, len(x), len(lanes)):
+        store(out, uint64(q), log_lanes(load(x, uint64(q), lanes)))
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_logarithms_are_right_to_the_last_place(lanes):
+    rng = np.random.default_rng(lanes)
+    halves = np.sqrt(0.5) * 2.0 ** np.arange(-8, 8)  # where the reduction turns over
+    x = np.concatenate(
+        [
+            1.0 + 200.0 * rng.random(4000),
+            1.0 + 10.0 ** -rng.uniform(0, 16, 4000),
+            1.0 - 10.0 ** -rng.uniform(0.3, 16, 4000),
+            2.0 ** rng.uniform(-1020, 1020, 4000),
+            halves,
+            np.nextafter(halves, 0),
+            [1.0, 2.0, 0.5, np.finfo(float).tiny, np.finfo(float).max] + [3.0] * 11,
+        ]
+    )
+    out = np.empty_like(x)
+    logarithms(x, LANES[lanes], out)
+    exact = np.log(x.astype(np.longdouble)).astype(float)
+    np.testing.assert_array_equal(out[x == 1], 0.0)
+    others = x != 1
+    assert units_in_the_last_place(out[others], exact[others]).max() <= 1.0
+
+
+def test_logarithms_of_what_is_not_finite_are_not_either():
+    x = np.array([np.nan, np.inf, 1.0, np.nan])
+    out = np.empty(4)
+    logarithms(x, LANES[4], out)
+    np.testing.assert_array_equal(out, [np.nan, np.inf, 0.0, np.nan])
+
+
+@numba.njit
+def quotients_and_larger(a, b, lanes, quotients, largest):
+    left, right = load(a, uint64(0), lanes), load(b, uint64(0), lanes)
+    store(quotients, uint64(0), div(left, right))
+    store(largest, uint64(0), larger(left, right))
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_quotients_and_the_larger_of_two_are_taken_lane_by_lane(rng, lanes):
+    a, b = rng.normal(size=lanes), rng.normal(size=lanes)
+    quotients, largest = np.empty(lanes), np.empty(lanes)
+    quotients_and_larger(a, b, LANES[lanes], quotients, largest)
+    np.testing.assert_array_equal(quotients, a / b)
+    np.testing.assert_array_equal(largest, np.maximum(a, b))

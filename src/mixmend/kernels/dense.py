@@ -21,12 +21,12 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
+from mixmend.kernels.exponentials import exp_below
 from mixmend.kernels.products import multiply
 from mixmend.kernels.shares import NEGLIGIBLE
 from mixmend.kernels.simd import (
     accumulate,
     add,
-    exp_below,
     lanes_at_least,
     largest_lane,
     load,
@@ -149,13 +149,13 @@ def _work_on(X: Any, tables: Any, rows: Any, sums: Any, tokens: Any, task: Any) 
                 for k in range(rows.shares.shape[1]):
                     joint[r, k] = weights[r] * rows.shares[first + r, k]
         else:
-            multiply(tile, (1, depth), tables.coefficients, joint, depth, shape, 0)
+            multiply(tile, (1, depth), tables.coefficients, joint, depth, shape)
             for r in range(n_rows):
                 for k in range(rows.log_joint.shape[1] if len(rows.log_joint) > 0 else 0):
                     rows.log_joint[first + r, k] = joint[r, k]
             sums.log_likelihood[task] += bayes(joint, n_rows, lanes, weights, sums.rows[task])
         if len(sums.moments) > 0:
-            multiply(tile, (depth, 1), joint, sums.moments[task], n_rows, shape, 0)
+            multiply(tile, (depth, 1), joint, sums.moments[task], n_rows, shape)
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")

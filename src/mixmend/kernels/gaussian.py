@@ -127,6 +127,48 @@ def subtract_distances(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def multiply_vectors(
+    a: Any, steps: Any, b: Any, out: Any, count: int, extent: Any, shape: Any, lower: bool
+) -> None:
+    """``out[i, j] += sum_t a[t, i] b[t, j]``; ``steps`` are a's for t and for i.
+
+    ``extent`` is how many lines and columns of ``out`` there are to be, whole blocks of rows and
+    whole vectors; with ``lower`` only blocks that touch j <= i.
+    """
+    rows, one, two, three, _ = shape
+    # flat views are made once: each counts its references, which costs more than a short sum
+    left, right, flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    step, gap, terms = uint64(steps[0]), uint64(steps[1]), uint64(count)
+    depth, width, vector = uint64(b.shape[1]), uint64(out.shape[1]), uint64(len(one))
+    i, last = uint64(0), uint64(extent[0])
+    while i < last:
+        end, j, from_i = uint64(extent[1]), uint64(0), i * gap
+        if lower:
+            end = min(end, i + uint64(len(rows)))
+        columns = (end + vector - uint64(1)) // vector
+        while columns > uint64(0):  # blocks of three vectors, and no single one beside them
+            at = i * width + j
+            if columns == uint64(1):
+                add_outer(
+                    left, from_i, step, gap, right, j, depth, terms, flat, at, width, rows, one
+                )
+                columns -= uint64(1)
+            elif columns == uint64(2) or columns == uint64(4):
+                add_outer(
+                    left, from_i, step, gap, right, j, depth, terms, flat, at, width, rows, two
+                )
+                columns -= uint64(2)
+                j += uint64(len(two))
+            else:
+                add_outer(
+                    left, from_i, step, gap, right, j, depth, terms, flat, at, width, rows, three
+                )
+                columns -= uint64(3)
+                j += uint64(len(three))
+        i += uint64(len(rows))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_moments(
     tile: Any, mean: Any, shares: Any, used: int, n_rows: int, shape: Any, room: Any, sums: Any
 ) -> float:
@@ -149,9 +191,8 @@ def add_moments(
     for t in range(count):
         room.roots[t] = math.sqrt(room.roots[t])
     # flat views are made once: each counts its references, which costs more than a short sum
-    source, flat, out = tile.reshape(-1), room.scaled.reshape(-1), second.reshape(-1)
-    width, last, terms = uint64(tile.shape[1]), uint64(used), uint64(count)
-    rows, one, two, three, four = shape
+    source, flat = tile.reshape(-1), room.scaled.reshape(-1)
+    width, last, one, four = uint64(tile.shape[1]), uint64(used), shape[1], shape[4]
     j = uint64(0)
     while j < last:
         if j + uint64(len(four)) <= last:
@@ -160,25 +201,9 @@ def add_moments(
         else:
             _scale(source, width, mean, j, count, one, room, flat, first)
             j += uint64(len(one))
-    i, step, next_to = uint64(0), uint64(len(rows)), uint64(1)
-    while i < last:
-        left, j = (i + step + uint64(len(one)) - uint64(1)) // uint64(len(one)), uint64(0)
-        while left > uint64(0):  # blocks of three vectors, and no single one beside them
-            at = i * width + j
-            if left == uint64(1):
-                add_outer(flat, i, width, next_to, flat, j, width, terms, out, at, width, rows, one)
-                left -= uint64(1)
-            elif left == uint64(2) or left == uint64(4):
-                add_outer(flat, i, width, next_to, flat, j, width, terms, out, at, width, rows, two)
-                left -= uint64(2)
-                j += uint64(len(two))
-            else:
-                add_outer(
-                    flat, i, width, next_to, flat, j, width, terms, out, at, width, rows, three
-                )
-                left -= uint64(3)
-                j += uint64(len(three))
-        i += step
+    multiply_vectors(
+        room.scaled, (width, uint64(1)), room.scaled, second, count, (used, used), shape, True
+    )  # fmt: skip
     return mass
 
 

@@ -90,8 +90,21 @@ def _accumulate(builder: Any, scalar: Any, line: list[Any], totals: list[Any]) -
         builder.store(fused(builder, value, vector, builder.load(total)), total)
 
 
-def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[list[Any]]:
-    """``sum_t a[a_at + t a_step + r a_gap] * b[b_at + t b_step + lane]``, vectors for each r."""
+def _accumulate_square(builder: Any, scalar: Any, line: list[Any], totals: list[Any]) -> None:
+    """Add the squares of how far a line of vectors lies from a number to accumulators."""
+    value = splat(builder, scalar, line[0].type)
+    for vector, total in zip(line, totals, strict=True):
+        gap = builder.fsub(vector, value)
+        builder.store(fused(builder, gap, gap, builder.load(total)), total)
+
+
+def _outer_sums(
+    context: Any, builder: Any, signature: Any, args: Any, accumulate: Any = _accumulate
+) -> list[list[Any]]:
+    """``sum_t a[a_at + t a_step + r a_gap] * b[b_at + t b_step + lane]``, vectors for each r.
+
+    ``accumulate`` may make something else of the two numbers than their product.
+    """
     a_type, b_type = signature.args[0], signature.args[4]
     rows, lanes = signature.args[-2].count, signature.args[-1].count
     a, a_at, a_step, a_gap, b, b_at, b_step, count = args[:8]
@@ -104,9 +117,22 @@ def _outer_sums(context: Any, builder: Any, signature: Any, args: Any) -> list[l
         line = _vectors(builder, right, at, lanes, size)
         at = builder.add(a_at, builder.mul(t, a_step))
         for totals in sums:
-            _accumulate(builder, builder.load(builder.gep(left, [at])), line, totals)
+            accumulate(builder, builder.load(builder.gep(left, [at])), line, totals)
             at = builder.add(at, a_gap)
     return [[builder.load(total) for total in totals] for totals in sums]
+
+
+def _add_block(context: Any, builder: Any, signature: Any, args: Any, sums: Any) -> None:
+    """``out[out_at + r out_step + lane] +=`` vectors for each r."""
+    size = signature.args[8].dtype.bitwidth // 8
+    data = data_of(context, builder, signature.args[8], args[8])
+    at, pieces = args[9], _pieces(signature.args[-1].count)
+    for totals in sums:
+        for total, piece in zip(totals, pieces, strict=True):
+            place = _vector_at(builder, data, _plus(builder, at, piece), total.type)
+            whole = builder.fadd(builder.load(place, align=size), total)
+            builder.store(whole, place, align=size)
+        at = builder.add(at, args[10])
 
 
 def _arguments(a: Any, b: Any, out: Any, rows: Any, lanes: Any, n_places: int) -> Any:
@@ -136,15 +162,8 @@ def add_outer(
     """``out[out_at + r out_step + lane] += sum_t a[a_at + t a_step + r a_gap] b[… + lane]``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size = signature.args[8].dtype.bitwidth // 8
-        data = data_of(context, builder, signature.args[8], args[8])
-        at, pieces = args[9], _pieces(signature.args[-1].count)
-        for totals in _outer_sums(context, builder, signature, args):
-            for total, piece in zip(totals, pieces, strict=True):
-                place = _vector_at(builder, data, _plus(builder, at, piece), total.type)
-                whole = builder.fadd(builder.load(place, align=size), total)
-                builder.store(whole, place, align=size)
-            at = builder.add(at, args[10])
+        sums = _outer_sums(context, builder, signature, args)
+        _add_block(context, builder, signature, args, sums)
         return context.get_dummy_value()
 
     return _arguments(a, b, out, rows, lanes, 2), codegen
@@ -216,6 +235,39 @@ def add_whitened_squares(
     return types.void(
         strip, place, mean, residuals, whitener, place, place, out, rows, lanes
     ), codegen
+
+
+@intrinsic
+def subtract_half_squares(
+    typingctx: Any,
+    a: Any,
+    a_at: Any,
+    a_step: Any,
+    a_gap: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    count: Any,
+    out: Any,
+    out_at: Any,
+    out_step: Any,
+    rows: Any,
+    lanes: Any,
+) -> Any:
+    """``out[out_at + r out_step + lane] -= sum_t (b[… + lane] - a[…])^2 / 2``, else as `add_outer`.
+
+    Differences take registers, too: with AVX2, more than two rows of three vectors of sums would
+    have to wait in memory.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = _outer_sums(context, builder, signature, args, _accumulate_square)
+        half = ir.Constant(sums[0][0].type, [-0.5] * sums[0][0].type.count)
+        scaled = [[builder.fmul(half, total) for total in totals] for totals in sums]
+        _add_block(context, builder, signature, args, scaled)
+        return context.get_dummy_value()
+
+    return _arguments(a, b, out, rows, lanes, 2), codegen
 
 
 @intrinsic
@@ -311,19 +363,13 @@ def lane_totals(typingctx: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any, triangle: int) -> None:
-    """``out[i, j] += sum_t a[t, i] b[t, j]`` by blocks; ``steps`` are a's for t and for i.
-
-    ``triangle`` -1: only blocks that touch j <= i; 1: only t < i + block, for a triangular
-    a; 0: everything.
-    """
+def multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any) -> None:
+    """``out[i, j] += sum_t a[t, i] b[t, j]`` by blocks; ``steps`` are a's for t and for i."""
     rows, lanes = tokens
     flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), out.reshape(-1)
     height, width = out.shape
     for i in range(0, height, len(rows)):
-        terms = min(count, i + len(rows)) if triangle == 1 else count
-        end = min(width, i + len(rows)) if triangle == -1 else width
-        for j in range(0, end, len(lanes)):
+        for j in range(0, width, len(lanes)):
             add_outer(
                 flat_a,
                 uint64(i) * uint64(steps[1]),
@@ -332,7 +378,7 @@ def multiply(a: Any, steps: Any, b: Any, out: Any, count: int, tokens: Any, tria
                 flat_b,
                 uint64(j),
                 uint64(b.shape[1]),
-                uint64(terms),
+                uint64(count),
                 flat,
                 uint64(i) * uint64(width) + uint64(j),
                 uint64(width),

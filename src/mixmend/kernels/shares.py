@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numba
-import numpy as np
 from numba import uint64
 
-from mixmend.kernels.simd import add, exp_below, load, mul, store, sub, zeros
+from mixmend.kernels.exponentials import exp_below, log_lanes
+from mixmend.kernels.simd import (
+    add,
+    div,
+    fma,
+    larger,
+    load,
+    mul,
+    store,
+    sub,
+    sum_lanes,
+    zeros,
+)
 
 NEGLIGIBLE = -45.0
 """exp(-45) = 3e-20: smaller responsibilities count as 0, which no sum over rows could tell;
@@ -21,37 +31,28 @@ def bayes(joint: Any, n_rows: int, lanes: Any, weights: Any) -> float:
     """Turn log joint densities (K, rows) into weighted responsibilities; returns their sum.
 
     That is the weighted sum of the rows' log densities. Rows beyond ``n_rows`` up to whole
-    vectors must hold finite numbers.
+    vectors must hold finite numbers and have no weight.
     """
     n_components, width = joint.shape
     flat = joint.reshape(-1)
-    top = np.empty(len(lanes))
-    total = 0.0
+    total = zeros(flat, lanes)
     for r in range(0, n_rows, len(lanes)):
-        for i in range(len(lanes)):
-            top[i] = joint[0, r + i]
+        largest = load(flat, uint64(r), lanes)
         for k in range(1, n_components):
-            for i in range(len(lanes)):
-                top[i] = max(top[i], joint[k, r + i])
-        largest = load(top, uint64(0), lanes)
+            largest = larger(largest, load(flat, uint64(k) * uint64(width) + uint64(r), lanes))
         evidence = zeros(flat, lanes)
         for k in range(n_components):
             here = uint64(k) * uint64(width) + uint64(r)
             share = exp_below(sub(load(flat, here, lanes), largest), NEGLIGIBLE)
             evidence = add(evidence, share)
             store(flat, here, share)
-        sums = np.empty(len(lanes))
-        store(sums, uint64(0), evidence)
-        for i in range(len(lanes)):
-            weight = weights[r + i]
-            if r + i < n_rows:
-                total += weight * (top[i] + math.log(sums[i]))
-            sums[i] = weight / sums[i]
-        factor = load(sums, uint64(0), lanes)
+        weight = load(weights, uint64(r), lanes)
+        total = fma(weight, add(largest, log_lanes(evidence)), total)
+        factor = div(weight, evidence)
         for k in range(n_components):
             here = uint64(k) * uint64(width) + uint64(r)
             store(flat, here, mul(load(flat, here, lanes), factor))
-    return total
+    return float(sum_lanes(total))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -12,7 +12,6 @@ that one kernel source serves every width and Numba's on-disk cache still finds 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from llvmlite import ir
@@ -49,7 +48,8 @@ def _address(
     return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
 
 
-def _splat(context: Any, builder: Any, scalar: Any, scalar_type: Any, vector: Any) -> Any:
+def splat_of(context: Any, builder: Any, scalar: Any, scalar_type: Any, vector: Any) -> Any:
+    """A scalar, cast to the vector's precision, in all lanes."""
     double = isinstance(vector.element, ir.DoubleType)
     value = context.cast(builder, scalar, scalar_type, types.float64 if double else types.float32)
     return splat(builder, value, vector)
@@ -136,7 +136,7 @@ def minus(typingctx: Any, scalar: Any, vector: Any) -> Any:
     """``scalar - vector``, the scalar repeated over all lanes."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fsub(_splat(context, builder, args[0], scalar, args[1].type), args[1])
+        return builder.fsub(splat_of(context, builder, args[0], scalar, args[1].type), args[1])
 
     return vector(scalar, vector), codegen
 
@@ -166,7 +166,7 @@ def fma_scaled(typingctx: Any, scalar: Any, b: Any, c: Any) -> Any:
     """``scalar * b + c`` lane by lane, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        factor = _splat(context, builder, args[0], scalar, args[2].type)
+        factor = splat_of(context, builder, args[0], scalar, args[2].type)
         return fused(builder, factor, args[1], args[2])
 
     return c(scalar, b, c), codegen
@@ -210,11 +210,31 @@ def sub(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def div(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a / b`` lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fdiv(args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def larger(typingctx: Any, a: Any, b: Any) -> Any:
+    """The larger of two numbers, lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+
+    return a(a, b), codegen
+
+
+@intrinsic
 def minus_scalar(typingctx: Any, vector: Any, scalar: Any) -> Any:
     """``vector - scalar``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fsub(args[0], _splat(context, builder, args[1], scalar, args[0].type))
+        return builder.fsub(args[0], splat_of(context, builder, args[1], scalar, args[0].type))
 
     return vector(vector, scalar), codegen
 
@@ -224,7 +244,7 @@ def scale(typingctx: Any, scalar: Any, vector: Any) -> Any:
     """``scalar * vector``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fmul(_splat(context, builder, args[0], scalar, args[1].type), args[1])
+        return builder.fmul(splat_of(context, builder, args[0], scalar, args[1].type), args[1])
 
     return vector(scalar, vector), codegen
 
@@ -260,7 +280,7 @@ def lanes_at_least(typingctx: Any, vector: Any, scalar: Any) -> Any:
     """A bit for every lane, the first lowest: whether the lane is at least the scalar."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        least = _splat(context, builder, args[1], scalar, args[0].type)
+        least = splat_of(context, builder, args[1], scalar, args[0].type)
         truths = builder.fcmp_ordered(">=", args[0], least)
         bits = builder.bitcast(truths, ir.IntType(args[0].type.count))
         return builder.zext(bits, ir.IntType(64))
@@ -292,44 +312,3 @@ def store_as(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, value), codegen
-
-
-_LOG2_E = 1.4426950408889634
-_LN2_HIGH = 6.93147180369123816490e-01
-_LN2_LOW = 1.90821492927058770002e-10
-_ROUNDER = 6755399441055744.0
-"""1.5 × 2^52: adding it rounds to a whole number and leaves that number in the low bits."""
-
-
-@intrinsic
-def exp_below(typingctx: Any, vector: Any, floor: Any) -> Any:
-    """``exp(x)`` of float64 lanes that are at most 0; 0 where x is below ``floor`` (> -700).
-
-    x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 13,
-    whose remainder is 5e-18; 2^n is added into the exponent bits. Within 1 unit in the
-    last place of the correctly rounded value.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, kind = args[0], args[0].type
-        count = kind.count
-        bits = ir.VectorType(ir.IntType(64), count)
-
-        def constant(value: float) -> Any:
-            return ir.Constant(kind, [value] * count)
-
-        least = _splat(context, builder, args[1], floor, kind)
-        negligible = builder.fcmp_ordered("<", x, least)
-        x = builder.select(negligible, least, x)
-        shifted = fused(builder, x, constant(_LOG2_E), constant(_ROUNDER))
-        n = builder.fsub(shifted, constant(_ROUNDER))
-        r = fused(builder, n, constant(-_LN2_HIGH), x)
-        r = fused(builder, n, constant(-_LN2_LOW), r)
-        result = constant(1.0 / math.factorial(13))
-        for power in range(12, -1, -1):
-            result = fused(builder, result, r, constant(1.0 / math.factorial(power)))
-        exponent = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [52] * count))
-        raised = builder.bitcast(builder.add(builder.bitcast(result, bits), exponent), kind)
-        return builder.select(negligible, constant(0.0), raised)
-
-    return vector(vector, floor), codegen

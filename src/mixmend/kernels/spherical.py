@@ -20,11 +20,11 @@ import numba
 import numpy as np
 from numba import prange, uint64
 
+from mixmend.kernels.exponentials import exp_below
 from mixmend.kernels.shares import NEGLIGIBLE
 from mixmend.kernels.simd import (
     accumulate,
     add,
-    exp_below,
     fma,
     largest_lane,
     load,

@@ -12,18 +12,20 @@ whose sums over rows are one d × d and one K × K table; nothing in it cancels.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba import prange, uint64
 
-from mixmend.kernels.products import multiply
+from mixmend.kernels.gaussian import cut_strips, multiply_vectors, shape_of, strips_for
+from mixmend.kernels.products import add_outer, subtract_half_squares
 from mixmend.kernels.shares import bayes
-from mixmend.kernels.simd import fma, load, minus, scale, store, zeros
+from mixmend.kernels.simd import store_transposed
 
-_AT_ONCE = 4
-"""Components whose distances are summed side by side, to hide the latency of the fma."""
+_COMPONENTS = (0, 0)
+"""Token of how many components' distances are summed side by side."""
 
 
 class Tables(NamedTuple):
@@ -44,144 +46,141 @@ class Tables(NamedTuple):
 class Sums(NamedTuple):
     """Sums over rows, per task.
 
-    ``log_likelihood`` (tasks,), responsibilities ``rows`` (tasks, Kp), responsibility × row
-    ``first`` (tasks, Kp, dp), ``scatter`` (tasks, dp, dp) about the expected means and
-    ``products`` (tasks, Kp, Kp) of responsibilities.
+    ``log_likelihood`` (tasks,), responsibility × row ``first`` (tasks, Kp, dp), ``scatter``
+    (tasks, dp, dp) about the expected means and ``products`` (tasks, Kp, Kp) of
+    responsibilities; of the last two only the lower triangles count.
     """
 
     log_likelihood: Any
-    rows: Any
     first: Any
     scatter: Any
     products: Any
 
 
 class _Work(NamedTuple):
+    """One task's arrays.
+
+    Rows, gaps and shares end up times the roots of the rows' weights, so that each sum over
+    rows is one of products of two of them.
+    """
+
     rows: Any  # (rows, dp): the tile, centred
-    lines: Any  # (dp, rows): the same, transposed
-    white: Any  # (dp, rows)
-    expected: Any  # (rows, dp): expected means times the rows' weights, then residuals
-    weighted: Any  # (rows, dp): residuals times the rows' weights
-    joint: Any  # (Kp, rows)
-    shares: Any  # (rows, Kp)
+    strips: Any  # see `mixmend.kernels.gaussian`
+    white: Any  # (dp * lanes,): a strip
+    gaps: Any  # (rows, dp): the expected means minus the rows
+    joint: Any  # (Kp, rows); what lies beyond K is of no account, nor in the shares
+    shares: Any  # (rows, Kp): responsibilities
     weights: Any  # (rows,)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _distances(tables: Any, n_rows: int, lanes: Any, work: Any) -> None:
+def _distances(tables: Any, n_rows: int, shape: Any, work: Any) -> None:
     """``joint[k, r] = terms[k] - |white row - white mean|^2 / 2``."""
-    d, n_components = len(tables.centre), len(tables.terms)
-    white, joint = work.white.reshape(-1), work.joint.reshape(-1)
-    width = uint64(work.white.shape[1])
-    means = tables.white_means
-    for r in range(0, n_rows, len(lanes)):
-        for k in range(0, n_components, _AT_ONCE):
-            total0, total1 = zeros(white, lanes), zeros(white, lanes)
-            total2, total3 = zeros(white, lanes), zeros(white, lanes)
-            for i in range(d):
-                y = load(white, uint64(i) * width + uint64(r), lanes)
-                gap = minus(means[k, i], y)
-                total0 = fma(gap, gap, total0)
-                gap = minus(means[k + 1, i], y)
-                total1 = fma(gap, gap, total1)
-                gap = minus(means[k + 2, i], y)
-                total2 = fma(gap, gap, total2)
-                gap = minus(means[k + 3, i], y)
-                total3 = fma(gap, gap, total3)
-            here = uint64(k) * width + uint64(r)
-            store(joint, here, scale(-0.5, total0))
-            store(joint, here + width, scale(-0.5, total1))
-            store(joint, here + uint64(2) * width, scale(-0.5, total2))
-            store(joint, here + uint64(3) * width, scale(-0.5, total3))
-        for k in range(n_components):
-            here = uint64(k) * width + uint64(r)
-            negative = scale(-1.0, load(joint, here, lanes))
-            store(joint, here, minus(tables.terms[k], negative))
+    rows, lanes = shape[0], shape[3]
+    step, width = uint64(len(lanes)), uint64(len(tables.whitener))
+    whitener, means = tables.whitener.reshape(-1), tables.white_means.reshape(-1)
+    strips, white, joint = work.strips.reshape(-1), work.white, work.joint.reshape(-1)
+    size, one, none = uint64(work.joint.shape[1]), uint64(1), uint64(0)
+    for component in range(len(tables.terms)):
+        for r in range(work.joint.shape[1]):
+            work.joint[component, r] = tables.terms[component]
+    for strip in range((n_rows + len(lanes) - 1) // len(lanes)):
+        for lane in range(len(white)):
+            white[lane] = 0.0
+        at, i = uint64(strip) * uint64(len(white)), uint64(0)
+        while i < width:
+            end = i + uint64(len(rows))
+            add_outer(
+                whitener, i * width, one, width, strips, at, step, end, white, i * step, step,
+                rows, lanes,
+            )  # fmt: skip
+            i = end
+        k, at = uint64(0), uint64(strip) * step
+        while k < uint64(len(tables.terms)):
+            subtract_half_squares(
+                means, k * width, one, width, white, none, step, width, joint, k * size + at, size,
+                _COMPONENTS, lanes,
+            )  # fmt: skip
+            k += uint64(len(_COMPONENTS))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _residuals(n_rows: int, tokens: Any, means: Any, work: Any) -> None:
-    """Responsibilities by row, and what is left of each row beside its expected mean."""
-    n_components = len(work.joint)
-    d = work.rows.shape[1]
+def _turn_shares(n_rows: int, vector: Any, work: Any) -> None:
+    """Responsibilities by row from those by component."""
+    step, size, kp = uint64(len(vector)), uint64(work.joint.shape[1]), uint64(len(work.joint))
+    joint, shares = work.joint.reshape(-1), work.shares.reshape(-1)
+    r = uint64(0)
+    while r < uint64(n_rows):
+        k = uint64(0)
+        while k < kp:
+            store_transposed(joint, k * size + r, size, shares, r * kp + k, kp, vector)
+            k += step
+        r += step
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _spread_weights(n_rows: int, work: Any) -> None:
+    """Give the roots of the rows' weights to rows and to responsibilities that have them whole."""
     for r in range(n_rows):
-        for k in range(n_components):
-            work.shares[r, k] = work.joint[k, r]
-        for j in range(d):
-            work.expected[r, j] = 0.0
-    multiply(work.joint, (work.joint.shape[1], 1), means, work.expected, n_components, tokens, 0)
-    for r in range(n_rows):
-        weight = work.weights[r]
-        inverse = 1.0 / weight if weight > 0.0 else 0.0
-        for j in range(d):
-            gap = weight * work.rows[r, j] - work.expected[r, j]
-            work.weighted[r, j] = gap
-            work.expected[r, j] = inverse * gap
+        root = math.sqrt(work.weights[r])
+        inverse = 1.0 / root if root > 0.0 else 0.0
+        for k in range(work.shares.shape[1]):
+            work.shares[r, k] *= inverse
+        for j in range(work.rows.shape[1]):
+            work.rows[r, j] *= root
+            work.gaps[r, j] *= root
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _work_on(tables: Any, layout: Any, weights: Any, sums: Any, tokens: Any, task: Any) -> None:
-    shape, lanes = (tokens[0], tokens[1]), tokens[2]
+    shape, lanes = tokens
     d, dp = len(tables.centre), tables.means.shape[1]
     n_components, kp = len(tables.terms), len(tables.means)
     size = layout.tile_rows
     work = _Work(
         np.zeros((size, dp)),
-        np.zeros((dp, size)),
-        np.zeros((dp, size)),
-        np.zeros((size, dp)),
+        strips_for(size, dp, shape),
+        np.zeros(dp * len(shape[3])),
         np.zeros((size, dp)),
         np.zeros((kp, size)),
         np.zeros((size, kp)),
         np.zeros(size),
     )
+    first, scatter, products = sums.first[task], sums.scatter[task], sums.products[task]
     for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
         start = layout.run_starts[layout.tile_runs[tile]]
         n_rows = layout.run_starts[layout.tile_runs[tile + 1]] - start
+        work.weights[:] = 0.0
         for r in range(n_rows):
             u = layout.order[start + r]
             work.weights[r] = weights[u] if len(weights) > 0 else 1.0
             for j in range(d):
                 value = np.float64(layout.values[u, j]) - tables.centre[j]
                 work.rows[r, j] = value
-                work.lines[j, r] = value
-        for r in range(n_rows, size):
-            work.weights[r] = 0.0
-        for i in range(dp):
-            for r in range(size):
-                work.white[i, r] = 0.0
-        multiply(tables.whitener, (1, dp), work.lines, work.white, d, (shape[0], lanes), 1)
-        _distances(tables, n_rows, lanes, work)
+                work.gaps[r, j] = -value
+        cut_strips(work.rows, dp, n_rows, shape, work.strips)
+        _distances(tables, n_rows, shape, work)
         sums.log_likelihood[task] += bayes(work.joint[:n_components], n_rows, lanes, work.weights)
-        for k in range(n_components):
-            for r in range(n_rows):
-                sums.rows[task, k] += work.joint[k, r]
-        _residuals(n_rows, shape, tables.means, work)
-        multiply(work.shares, (kp, 1), work.rows, sums.first[task], n_rows, shape, 0)
-        multiply(work.weighted, (dp, 1), work.expected, sums.scatter[task], n_rows, shape, -1)
-        for r in range(n_rows):  # products of responsibilities, each once with the weight
-            inverse = 1.0 / work.weights[r] if work.weights[r] > 0.0 else 0.0
-            for k in range(n_components):
-                work.joint[k, r] = inverse * work.shares[r, k]
-        joint_steps = (1, size)
-        multiply(work.joint, joint_steps, work.shares, sums.products[task], n_rows, shape, -1)
+        _turn_shares(n_rows, shape[1], work)
+        if len(weights) > 0:
+            _spread_weights(n_rows, work)
+        to_rows = n_rows + -n_rows % len(shape[0])
+        multiply_vectors(
+            work.shares, (1, kp), tables.means, work.gaps, n_components, (to_rows, dp), shape, False
+        )
+        multiply_vectors(work.shares, (kp, 1), work.rows, first, n_rows, (kp, dp), shape, False)
+        multiply_vectors(work.gaps, (dp, 1), work.gaps, scatter, n_rows, (dp, dp), shape, True)
+        multiply_vectors(work.shares, (kp, 1), work.shares, products, n_rows, (kp, kp), shape, True)
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
-def e_step(
-    tables: Any,
-    layout: Any,
-    weights: Any,
-    sums: Any,
-    row_token: Any,
-    column_lanes: Any,
-    tile_lanes: Any,
-) -> None:
+def e_step(tables: Any, layout: Any, weights: Any, sums: Any, vector: Any, tile_lanes: Any) -> None:
     """Sums over all rows of a layout without holes (see the module and `Sums`), by task.
 
-    ``weights`` (n,) of the rows, or empty. ``row_token`` and ``column_lanes`` are
-    `mixmend.kernels.products.block_shape`'s tokens.
+    ``weights`` (n,) of the rows, or empty. ``vector`` is
+    `mixmend.kernels.products.vector_lanes`'s, ``tile_lanes`` the token of the vectors along a
+    tile's rows.
     """
     for task in prange(len(layout.task_tiles) - 1):
-        tokens = (row_token, column_lanes, tile_lanes)
+        tokens = (shape_of(vector), tile_lanes)
         _work_on(tables, layout, weights, sums, tokens, np.int64(task))

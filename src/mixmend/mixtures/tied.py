@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mixmend.em.block import Block
 from mixmend.kernels import full as kernels
 from mixmend.kernels import tied as tied_kernels
-from mixmend.kernels.products import block_shape, padded_columns
+from mixmend.kernels.products import vector_lanes
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import full_e_step
@@ -79,9 +79,8 @@ def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
 
 def _complete_e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
     layout, (n_components, d) = block.common, parameters.means.shape
-    rows, lanes = block_shape(d)
-    width, step = padded_columns(d), max(len(rows), len(lanes))
-    height = -(-n_components // step) * step
+    vector = vector_lanes(d)
+    height, width = (-(-size // len(vector)) * len(vector) for size in (n_components, d))
     centre = parameters.weights @ parameters.means
     means, white_means = np.zeros((height, width)), np.zeros((height, width))
     means[:n_components, :d] = parameters.means - centre
@@ -95,19 +94,18 @@ def _complete_e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
     n_tasks = len(layout.task_tiles) - 1
     sums = tied_kernels.Sums(
         np.zeros(n_tasks),
-        np.zeros((n_tasks, height)),
         np.zeros((n_tasks, height, width)),
         np.zeros((n_tasks, width, width)),
         np.zeros((n_tasks, height, height)),
     )
     weights = _NO_WEIGHTS if block.row_weights is None else block.row_weights
     with threads_for(2 * len(layout.order) * d * (d + 2 * n_components)):
-        tied_kernels.e_step(tables, layout, weights, sums, rows, lanes, LANES[8])
-    mass = sums.rows.sum(axis=0)[:n_components]
+        tied_kernels.e_step(tables, layout, weights, sums, vector, LANES[8])
+    products = full_e_step.mirrored(sums.products.sum(axis=0)[:n_components, :n_components])
+    mass = products.sum(axis=1)  # as the responsibilities of a row add up to 1
     relative = means[:n_components, :d]
     first = sums.first.sum(axis=0)[:n_components, :d] - mass[:, None] * relative
     second = full_e_step.mirrored(sums.scatter.sum(axis=0)[:d, :d])
-    products = sums.products.sum(axis=0)
     lower, upper = np.tril_indices(n_components, -1)
     gaps = relative[lower] - relative[upper]
     second += (gaps * products[lower, upper][:, None]).T @ gaps
