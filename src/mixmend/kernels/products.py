@@ -46,10 +46,14 @@ def vector_lanes(d: int) -> tuple[int, ...]:
     return LANES[8 if wide_registers() and d > 4 else 4]
 
 
+def whole_vectors(size: int, vector: tuple[int, ...]) -> int:
+    """A size rounded up to whole vectors."""
+    return -(-size // len(vector)) * len(vector)
+
+
 def padded_columns(d: int, itemsize: int = 8) -> int:
     """Columns rounded up to whole blocks."""
-    lanes = len(block_shape(d, itemsize)[1])
-    return -(-d // lanes) * lanes
+    return whole_vectors(d, block_shape(d, itemsize)[1])
 
 
 def _vector_at(builder: Any, data: Any, offset: Any, kind: Any) -> Any:

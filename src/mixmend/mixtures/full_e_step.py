@@ -17,7 +17,7 @@ from scipy.linalg import lapack
 
 from mixmend.kernels import full as kernels
 from mixmend.kernels import gathered
-from mixmend.kernels.products import vector_lanes
+from mixmend.kernels.products import vector_lanes, whole_vectors
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures.pattern_rows import Common, Layout, PatternBlock
@@ -117,8 +117,7 @@ def lanes_of(matrices: Array) -> Array:
 
 def _padded(d: int) -> int:
     """Columns rounded up to whole vectors."""
-    lanes = len(vector_lanes(d))
-    return -(-d // lanes) * lanes
+    return whole_vectors(d, vector_lanes(d))
 
 
 def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mixmend.em.block import Block
 from mixmend.kernels import full as kernels
 from mixmend.kernels import tied as tied_kernels
-from mixmend.kernels.products import vector_lanes
+from mixmend.kernels.products import vector_lanes, whole_vectors
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import threads_for
 from mixmend.mixtures import full_e_step
@@ -80,7 +80,7 @@ def e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
 def _complete_e_step(parameters: Parameters, block: PatternBlock) -> Statistics:
     layout, (n_components, d) = block.common, parameters.means.shape
     vector = vector_lanes(d)
-    height, width = (-(-size // len(vector)) * len(vector) for size in (n_components, d))
+    height, width = whole_vectors(n_components, vector), whole_vectors(d, vector)
     centre = parameters.weights @ parameters.means
     means, white_means = np.zeros((height, width)), np.zeros((height, width))
     means[:n_components, :d] = parameters.means - centre
