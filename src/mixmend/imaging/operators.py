@@ -45,6 +45,9 @@ class LinearOperator(Protocol):
     def spectrum(self) -> NDArray[np.complex128] | None:
         """Factors of the frequencies (`scipy.fft.rfft2`) where F is periodic, else None."""
 
+    def power(self) -> Array | None:
+        """About F' F in frequencies, real factors, to precondition by; None if not known."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -71,6 +74,9 @@ class Identity:
         return np.broadcast_to(precision, self.shape)
 
     def spectrum(self) -> None:
+        """Nothing: the diagonal form is simpler."""
+
+    def power(self) -> None:
         """Nothing: the diagonal form is simpler."""
 
 
@@ -108,6 +114,9 @@ class Mask:
     def spectrum(self) -> None:
         """Nothing: the diagonal form is simpler."""
 
+    def power(self) -> None:
+        """Nothing: the diagonal form is simpler."""
+
 
 @dataclass(frozen=True)
 class Blur:
@@ -138,6 +147,7 @@ class Blur:
     shape: tuple[int, int]
     boundary: Literal["periodic", "reflect"] = "periodic"
     _factors: NDArray[np.complex128] = field(init=False, repr=False, compare=False)
+    _power: Array = field(init=False, repr=False, compare=False)
     _lines: tuple[NDArray[np.intp], NDArray[np.intp]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -161,7 +171,8 @@ class Blur:
             np.pad(np.arange(n), r, mode="symmetric")
             for n, r in zip(self.shape, reach_out, strict=True)
         )
-        object.__setattr__(self, "_factors", self.transfer((len(lines[0]), len(lines[1]))))
+        object.__setattr__(self, "_factors", self._transfer((len(lines[0]), len(lines[1]))))
+        object.__setattr__(self, "_power", np.abs(self._transfer(self.shape)) ** 2)
         object.__setattr__(self, "_lines", lines)
 
     def forward(self, picture: Array) -> Array:
@@ -191,8 +202,12 @@ class Blur:
         """The kernel's transform, if periodic."""
         return self._factors if self.boundary == "periodic" else None
 
-    def transfer(self, shape: tuple[int, int]) -> NDArray[np.complex128]:
-        """The kernel's transform (`scipy.fft.rfft2`) on a periodic picture of this shape."""
+    def power(self) -> Array:
+        """Squares of the kernel's transform: away from the border any blur is periodic."""
+        return self._power
+
+    def _transfer(self, shape: tuple[int, int]) -> NDArray[np.complex128]:
+        """The kernel's transform on a periodic picture of this shape."""
         kernel = np.asarray(self.kernel, dtype=np.float64)
         around = np.zeros(shape)
         around[: kernel.shape[0], : kernel.shape[1]] = kernel
@@ -245,6 +260,9 @@ class LinearMap:
         """Nothing is known of it."""
 
     def spectrum(self) -> None:
+        """Nothing is known of it."""
+
+    def power(self) -> None:
         """Nothing is known of it."""
 
 

@@ -109,19 +109,19 @@ def patch_grid(
     return PatchGrid(axes[0], axes[1], patch_size, (int(shape[0]), int(shape[1])))
 
 
-def evening(grid: PatchGrid, stride: int) -> Array:
-    """What makes up for the patches that pixels near the border lack, shape (height, width).
+def evening(shape: tuple[int, int], size: int, stride: int) -> Array:
+    """What makes up for the patches that pixels near the border lack, an array of that shape.
 
     A pixel is part of p^2 / stride^2 patches inside, and of fewer near the border. This is how
     many times fewer, on average over the offsets of `patch_grid`, and 1 where they are not.
 
     Examples
     --------
-    >>> evening(patch_grid((3, 7), 3), 1)[1]
+    >>> evening((3, 7), 3, 1)[1]
     array([9. , 4.5, 3. , 3. , 3. , 4.5, 9. ])
     """
-    size, factors = grid.patch_size, []
-    for length in grid.shape:
+    factors = []
+    for length in shape:
         last, here = length - size, np.arange(length)
         first_start, last_start = np.maximum(here - size + 1, 0), np.minimum(here, last)
         # the two at the borders are always there, of those between one in so many

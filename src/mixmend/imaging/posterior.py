@@ -25,7 +25,7 @@ from mixmend.imaging import patch_step
 from mixmend.imaging.operators import Blur
 from mixmend.imaging.patches import CHUNK, PatchGrid, patch_grid
 from mixmend.imaging.restore import folded
-from mixmend.imaging.solvers import conjugate_gradients
+from mixmend.imaging.solvers import conjugate_gradients, over_frequencies
 from mixmend.kernels.patch_search import Grid, add_of_winners
 from mixmend.kernels.patches import add_patches, cut_patches
 from mixmend.kernels.threads import fixed_order
@@ -149,7 +149,7 @@ class Posterior:
         # patches at a border, where a pixel is part of few, count for more
         coverage = self._widened(strength / folded(self.grid.counts, self._wrap))
         self._chunks = self._in_chunks(coverage, len(components.precisions))
-        self._inverse = 1.0 / self._spectrum()
+        self._factors = self._spectrum()
 
     def mean(self, data: Array, start: Array, tol: float = 5e-5) -> Array:
         """M, from y; conjugate gradients go from ``start`` to this share of the right side."""
@@ -205,8 +205,7 @@ class Posterior:
     @fixed_order()
     def _solved(self, right: Array, start: Array, tol: float) -> Array:
         def condition(residual: Array) -> Array:
-            turned = scipy.fft.rfft2(residual) * self._inverse
-            return np.asarray(scipy.fft.irfft2(turned, s=residual.shape))
+            return over_frequencies(residual, self._factors)
 
         return conjugate_gradients(self.apply, right, condition, start, tol)
 
@@ -255,7 +254,7 @@ class Posterior:
             average,
         )
         of_prior = np.maximum(scipy.fft.rfft2(lags).real, 0.0)
-        of_data = np.abs(self._operator.transfer(shape)) ** 2 / self._noise
+        of_data = self._operator.power() / self._noise
         found = of_data + of_prior
         return np.asarray(np.maximum(found, 1e-9 * found.max()))
 

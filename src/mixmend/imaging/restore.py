@@ -194,6 +194,9 @@ def restore(
     per_pixel = size**2 / stages.stride**2
     tracer = _Tracer(y, operator, precision, basis, stages, wrap)
     objective = [tracer(x)] if stages.trace else []
+    even: Array | float = 1.0
+    if stages.even and not wrap:
+        even = evening(x.shape, size, stages.stride)
     winners: NDArray[np.int32] | None = None
     gammas = stages.schedule.absolute(precision.typical)
     with track("restoring", total=len(gammas)) as progress:
@@ -206,9 +209,8 @@ def restore(
                 winners = patch_step.no_winners(grid)
             sums, winners = patch_step.patch_sums(wide, grid, tables, winners)
             counts, sums = folded(grid.counts, wrap), folded(sums, wrap)
-            even: Array | float = 1.0
-            if stages.even:
-                even = per_pixel / counts if wrap else evening(grid, stages.stride)
+            if stages.even and wrap:  # the same at every pixel, for the closed form
+                even = per_pixel / counts
             share = even * (stages.beta * gamma / per_pixel)
             x = solve(
                 operator,

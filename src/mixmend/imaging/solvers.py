@@ -14,7 +14,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from mixmend.errors import MixmendError
-from mixmend.imaging.operators import Blur, LinearOperator, Precision
+from mixmend.imaging.operators import LinearOperator, Precision
 from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
@@ -76,14 +76,11 @@ def solve(
     if method == "diagonal" and diagonal is not None:
         return right / (diagonal + weights)
     if method == "fourier" and even and spectrum is not None and single is not None:
-        factors = single * np.abs(spectrum) ** 2 + float(weights.mean())
-        return np.asarray(scipy.fft.irfft2(scipy.fft.rfft2(right) / factors, s=right.shape))
+        return over_frequencies(right, single * np.abs(spectrum) ** 2 + float(weights.mean()))
     if method in ("cholesky", "dual"):
         return _dense(operator, precision, weights, right, method == "dual")
     if method == "cg":
-        if isinstance(operator, Blur):  # away from the border any is the periodic one
-            spectrum = operator.transfer(operator.shape)
-        condition = _preconditioner(spectrum, diagonal, precision, weights)
+        condition = _preconditioner(operator.power(), diagonal, precision, weights)
         return conjugate_gradients(
             lambda x: operator.adjoint(precision.apply(operator.forward(x))) + weights * x,
             right,
@@ -127,16 +124,27 @@ def conjugate_gradients(
     return x
 
 
+def over_frequencies(picture: Array, factors: Array) -> Array:
+    """A picture, each of its frequencies (`scipy.fft.rfft2`) divided by its factor.
+
+    Examples
+    --------
+    >>> over_frequencies(np.array([[1.0, 3.0]]), np.array([[2.0, 1.0]]))
+    array([[0., 2.]])
+    """
+    return np.asarray(scipy.fft.irfft2(scipy.fft.rfft2(picture) / factors, s=picture.shape))
+
+
 def _preconditioner(
-    spectrum: NDArray[np.complex128] | None,
+    power: Array | None,
     diagonal: Array | None,
     precision: Precision,
     weights: Array,
 ) -> Callable[[Array], Array]:
     """Frequencies for blurs, else the diagonal as far as it is known."""
-    if spectrum is not None:
-        factors = np.abs(spectrum) ** 2 / precision.typical + float(weights.mean())
-        return lambda r: np.asarray(scipy.fft.irfft2(scipy.fft.rfft2(r) / factors, s=r.shape))
+    if power is not None:
+        factors = power / precision.typical + float(weights.mean())
+        return lambda r: over_frequencies(r, factors)
     known = weights if diagonal is None else diagonal + weights
     return lambda r: r / known
 
@@ -171,4 +179,4 @@ def _dense(
     return np.asarray(least - spread.T @ (precisions @ inner)).reshape(operator.shape)
 
 
-__all__ = ["METHODS", "MOST_PIXELS", "conjugate_gradients", "solve"]
+__all__ = ["METHODS", "MOST_PIXELS", "conjugate_gradients", "over_frequencies", "solve"]
