@@ -362,7 +362,7 @@ class GaussianMixture(
         return self.n_features_in_, self.column_labels_
 
     @fixed_order()
-    def _fold_in(self, obs: ObservedMatrix) -> Folded:
+    def _fold_in(self, obs: Any) -> Folded:  # rows; for dependent columns perhaps laid out
         return self._family.fold(self.parameters_, obs)
 
     def predict_proba(self, X: Any) -> Array:

@@ -84,9 +84,9 @@ class FullFamily:
         """An earlier fit, or a user's start, as it is."""
         return parameters
 
-    def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
+    def fold(self, parameters: Parameters, rows: ObservedMatrix | PatternBlock) -> FoldedFull:
         """Responsibilities of the rows, and what conditionals need."""
-        return folded(parameters, obs)
+        return folded(parameters, rows)
 
     def sample(
         self, parameters: Parameters, labels: NDArray[np.int64], rng: np.random.Generator
@@ -162,9 +162,10 @@ def pooled(density: FullDensity, block: PatternBlock) -> Parameters:
     return fit.parameters
 
 
-def folded(parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
-    """Rows conditioned on what they observe."""
-    block = PatternBlock(obs, len(parameters.weights))
+def folded(parameters: Parameters, rows: ObservedMatrix | PatternBlock) -> FoldedFull:
+    """Rows conditioned on what they observe; they may have been laid out for another fold."""
+    many = len(parameters.weights)
+    block = rows if isinstance(rows, PatternBlock) else PatternBlock(rows, many)
     return FoldedFull(parameters, posterior(parameters, block), block, lane_tables(parameters))
 
 

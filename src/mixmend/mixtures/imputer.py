@@ -271,7 +271,8 @@ class MixtureImputer(TableImputer):
             return self._with_indicator(self._drawn(values, 1)[0], values)
         filled = self._without_model(values)
         if self.stack_ is not None:
-            expected, _ = self._folded(values).moments(slice(0, len(values)))
+            folded = self._folded(values, variance=False)
+            expected, _ = folded.moments(slice(0, len(values)), variance=False)
             filled = self._merged(filled, expected)
         return self._with_indicator(filled, values)
 
@@ -289,6 +290,7 @@ class MixtureImputer(TableImputer):
         std = np.where(np.isnan(values) & self.empty_, np.nan, 0.0)
         if self.stack_ is not None:
             _, variance = self._folded(values).moments(slice(0, len(values)))
+            assert variance is not None
             std[:, self.modelled_] = np.sqrt(variance) * self.scale_[self.modelled_]
         return np.asarray(std[:, self.kept_].astype(values.dtype, copy=False))
 
@@ -352,10 +354,11 @@ class MixtureImputer(TableImputer):
         variances[asked] = cells.variances * scale**2
         return Predictive(weights, means, variances)
 
-    def _folded(self, values: NDArray[Any]) -> FoldedStack:
-        """The rows conditioned under every mixture."""
+    def _folded(self, values: NDArray[Any], variance: bool = True) -> FoldedStack:
+        """The rows conditioned under every mixture; without ``variance`` for means alone."""
         assert self.stack_ is not None
-        return self.stack_.fold(as_observed(self._standardised(values), copy=False))
+        obs = as_observed(self._standardised(values), copy=False)
+        return self.stack_.fold(obs, variance)
 
     def _drawn(self, values: NDArray[Any], count: int) -> NDArray[Any]:
         filled = np.broadcast_to(self._without_model(values), (count, *values.shape))

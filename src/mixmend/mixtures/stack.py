@@ -14,6 +14,7 @@ from mixmend.mixtures.doubt import Evidence, parameter_doubt
 from mixmend.mixtures.estimator import GaussianMixture
 from mixmend.mixtures.folded_full import FoldedFull
 from mixmend.mixtures.normal_scores import ColumnScores, FoldedScores, scored
+from mixmend.mixtures.pattern_rows import PatternBlock
 from mixmend.observed.matrix import ObservedMatrix
 
 Array = NDArray[np.float64]
@@ -40,15 +41,19 @@ class Learner(NamedTuple):
     known: Evidence | None = None
     scores: ColumnScores | None = None
 
-    def fold(self, obs: ObservedMatrix) -> Any:
-        """Condition on the observed cells of rows."""
-        if self.scores is not None:
-            plain = self._replace(scores=None)
-            return FoldedScores(plain.fold(scored(obs, self.scores)), self.scores)
-        folded = self.mixture._fold_in(obs)
-        if self.known is None or not isinstance(folded, FoldedFull):
-            return folded
-        return folded._replace(doubt=parameter_doubt(folded, self.known))
+    def fold(self, rows: ObservedMatrix | PatternBlock, variance: bool = True) -> Any:
+        """Condition on what rows observe, on the scale of the mixture.
+
+        Without ``variance`` doubt is left out where means do not depend on it.
+        """
+        folded = self.mixture._fold_in(rows)
+        return self.telling(folded) if variance or self.scores is not None else folded
+
+    def telling(self, folded: Any) -> Any:
+        """What the mixture has folded, with doubt about its parameters, in the rows' own units."""
+        if self.known is not None and isinstance(folded, FoldedFull):
+            folded = folded._replace(doubt=parameter_doubt(folded, self.known))
+        return folded if self.scores is None else FoldedScores(folded, self.scores)
 
 
 class Stack(NamedTuple):
@@ -68,11 +73,19 @@ class Stack(NamedTuple):
     shares: Array
     spread: float = 1.0
 
-    def fold(self, obs: ObservedMatrix) -> FoldedStack:
-        """Condition on the observed cells of rows."""
-        return FoldedStack(
-            tuple(learner.fold(obs) for learner in self.learners), self.shares, self.spread, obs
-        )
+    def fold(self, obs: ObservedMatrix, variance: bool = True) -> FoldedStack:
+        """Condition on the observed cells of rows; without ``variance`` for means alone."""
+        views: dict[int, ObservedMatrix | PatternBlock] = {}
+        most = max(len(learner.mixture.weights_) for learner in self.learners)
+        parts = []
+        for learner in self.learners:
+            scores = learner.scores
+            if id(scores) not in views:  # mixtures on one scale share the rows and their layout
+                view = obs if scores is None else scored(obs, scores)
+                dependent = learner.mixture.covariance_type in ("full", "tied")
+                views[id(scores)] = PatternBlock(view, most) if dependent else view
+            parts.append(learner.fold(views[id(scores)], variance))
+        return FoldedStack(tuple(parts), self.shares, self.spread, obs)
 
 
 class FoldedStack(NamedTuple):
@@ -88,17 +101,18 @@ class FoldedStack(NamedTuple):
         parts = [part.cells(rows, columns) for part in self.parts]
         return widened(pooled(parts, self.shares), self.spread)
 
-    def moments(self, rows: slice) -> tuple[Array, Array]:
+    def moments(self, rows: slice, variance: bool = True) -> tuple[Array, Array | None]:
         """Predictive means and variances of all cells of some rows."""
         values = self.observed.dense[rows].astype(np.float64)
-        spread = np.zeros_like(values)
+        spread = np.zeros_like(values) if variance else None
         first = range(self.observed.shape[0])[rows].start
         line, column = np.nonzero(np.isnan(values))
         for start in range(0, len(line), _CELLS_AT_ONCE):
             part = slice(start, start + _CELLS_AT_ONCE)
             cells = self.cells(line[part] + first, column[part])
             values[line[part], column[part]] = predictive.mean(cells)
-            spread[line[part], column[part]] = predictive.variance(cells)
+            if spread is not None:
+                spread[line[part], column[part]] = predictive.variance(cells)
         return values, spread
 
     def draws(self, rng: np.random.Generator, count: int) -> Array:

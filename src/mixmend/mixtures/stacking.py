@@ -127,8 +127,11 @@ class Settings(NamedTuple):
 
 def single(mixture: GaussianMixture, rows: Array, weights: Array | None, doubt: bool) -> Stack:
     """A stack of one fitted mixture."""
-    learner = Learner(mixture, _known(mixture, rows, weights, doubt))
-    return Stack((learner,), np.ones(1))
+    obs = as_observed(rows, row_weights=weights, copy=False)
+    known = _evidence(mixture, obs, doubt)
+    if known is not None:
+        known = _taught(known, mixture, mixture._fold_in(obs))
+    return Stack((Learner(mixture, known),), np.ones(1))
 
 
 def learn(rows: Array, weights: Array | None, settings: Settings) -> tuple[Stack, bool]:
@@ -154,18 +157,22 @@ def learn(rows: Array, weights: Array | None, settings: Settings) -> tuple[Stack
     train[held] = np.nan
     candidates = ladder(*rows.shape)
     learners: list[Learner] = []
+    said: list[Predictive] = []
     interrupted, spread = False, 1.0
     shown = settings.verbose or None
     with track("stacking", total=2 * len(candidates), enabled=shown) as progress:
         try:
-            for learner in _fits(candidates, train, weights, settings, rng):
+            for learner, seen in _fits(candidates, train, weights, settings, rng):
                 learners.append(learner)
+                if len(held[0]):
+                    said.append(learner.telling(seen).cells(*held))
                 progress.update()
-            shares, spread = _judged(learners, train, rows, held, weights)
+            counts = np.ones(len(held[0])) if weights is None else weights[held[0]]
+            shares, spread = _judged(said, rows[held], counts, len(learners))
             # each goes on from what it learned without the cells that were held out
             few = settings._replace(max_iter=-(-settings.max_iter // 3))
             again = _fits(candidates, rows, weights, few, rng, tuple(learners))
-            for at, learner in enumerate(again):
+            for at, (learner, _) in enumerate(again):
                 learners[at] = learner
                 progress.update()
         except KeyboardInterrupt:
@@ -184,8 +191,11 @@ def _fits(
     settings: Settings,
     rng: np.random.Generator,
     earlier: Sequence[Learner] = (),
-) -> Iterator[Learner]:
-    """Fit one candidate after the other; those on one scale share layout and pooled fit."""
+) -> Iterator[tuple[Learner, Any]]:
+    """Fit one candidate after the other; those on one scale share layout and pooled fit.
+
+    With each that was not fitted ``earlier`` come the rows, conditioned on what they observe.
+    """
     data: dict[bool, _Data] = {}
     for at, candidate in enumerate(candidates):
         before = earlier[at] if earlier else None
@@ -194,10 +204,18 @@ def _fits(
             if candidate.scored:
                 scores = column_scores(rows, weights) if before is None else before.scores
             data[candidate.scored] = _laid_out(rows, weights, scores)
-        learner = _fitted(candidate, data[candidate.scored], settings, rng, before)
+        own = data[candidate.scored]
+        mixture = _fitted(candidate, own, settings, rng, before)
         if candidate.n_components == 1:
-            data[candidate.scored].base.append(learner.mixture.parameters_)
-        yield learner
+            own.base.append(mixture.parameters_)
+        seen = mixture._fold_in(own.block) if before is None else None
+        known = _evidence(mixture, own.observed, settings.doubt)
+        if known is not None:
+            if before is None:
+                known = _taught(known, mixture, seen)
+            elif before.known is not None:  # those beside which the spread was learned
+                known = known._replace(regressions=before.known.regressions)
+        yield Learner(mixture, known, own.scores), seen
 
 
 class _Data(NamedTuple):
@@ -225,7 +243,7 @@ def _fitted(
     settings: Settings,
     rng: np.random.Generator,
     before: Learner | None,
-) -> Learner:
+) -> GaussianMixture:
     """Run EM for a candidate, from seeds or from where it was ``before``."""
     mixture = GaussianMixture(
         candidate.n_components,
@@ -258,15 +276,11 @@ def _fitted(
     found = run_restarts(density, begun, [data.block], tol=settings.tol, max_iter=settings.max_iter)
     if found.interrupted:
         raise KeyboardInterrupt
-    mixture._adopt(family, found.best, None)
-    weights = data.observed.row_weights
-    behind = _known(mixture, np.asarray(data.observed.dense), weights, settings.doubt)
-    return Learner(mixture, behind, data.scores)
+    return mixture._adopt(family, found.best, None)
 
 
-def _known(
-    mixture: GaussianMixture, rows: NDArray[Any], weights: Array | None, doubt: bool
-) -> Evidence | None:
+def _evidence(mixture: GaussianMixture, obs: ObservedMatrix, doubt: bool) -> Evidence | None:
+    """What the mixture's covariances rest on; None where doubt about them is left out."""
     prior: Any = mixture.prior
     if isinstance(prior, str):
         prior = NormalInverseWishart()
@@ -274,14 +288,17 @@ def _known(
         return None
     if mixture.inference == "variational":
         return None  # part of its predictions
-    tied = mixture.covariance_type == "tied"
     # all rows teach the one covariance of "tied"
-    taught = np.ones(1) if tied else mixture.weights_
-    known = evidence(taught, ~np.isnan(rows), prior, weights)
-    folded = mixture._fold_in(as_observed(rows, copy=False))
-    assert isinstance(folded, FoldedFull)
+    taught = np.ones(1) if mixture.covariance_type == "tied" else mixture.weights_
+    return evidence(taught, ~np.isnan(obs.dense), prior, obs.row_weights)
+
+
+def _taught(known: Evidence, mixture: GaussianMixture, seen: Any) -> Evidence:
+    """The same with what each column's regression has learned from the rows that it has seen."""
+    assert isinstance(seen, FoldedFull)
+    shared = mixture.covariance_type == "tied"
     # one row more, so that scatters of few rows can be inverted
-    learned = regressions(folded, weights, known.borrowed + 1.0, shared=tied)
+    learned = regressions(seen, seen.observed.row_weights, known.borrowed + 1.0, shared=shared)
     return known._replace(regressions=learned)
 
 
@@ -297,22 +314,13 @@ def held_out(rows: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], 
 
 
 def _judged(
-    learners: Sequence[Learner],
-    train: Array,
-    rows: Array,
-    held: tuple[NDArray[np.int64], NDArray[np.int64]],
-    weights: Array | None,
+    said: Sequence[Predictive], truth: Array, counts: Array, n_learners: int
 ) -> tuple[Array, float]:
-    """Shares and spread by cells that the learners have not seen."""
-    even = np.full(len(learners), 1.0 / len(learners))
-    if not len(held[0]):
-        return even, 1.0
-    obs = as_observed(train, copy=False)
-    truth = rows[held]
-    counts = np.ones(len(truth)) if weights is None else weights[held[0]]
-    parts = [learner.fold(obs).cells(*held) for learner in learners]
-    shares = stacked_shares(np.stack([predictive.mean(p) for p in parts], axis=1), truth, counts)
-    return shares, learned_spread(pooled(parts, shares), truth, counts)
+    """Shares and spread by what the learners said of cells that they have not seen."""
+    if not said:
+        return np.full(n_learners, 1.0 / n_learners), 1.0
+    shares = stacked_shares(np.stack([predictive.mean(p) for p in said], axis=1), truth, counts)
+    return shares, learned_spread(pooled(said, shares), truth, counts)
 
 
 def stacked_shares(estimates: Array, truth: Array, counts: Array) -> Array:

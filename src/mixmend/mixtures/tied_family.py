@@ -74,9 +74,9 @@ class TiedFamily:
         """An earlier fit, or a user's start, as it is."""
         return parameters
 
-    def fold(self, parameters: Parameters, obs: ObservedMatrix) -> FoldedFull:
+    def fold(self, parameters: Parameters, rows: ObservedMatrix | PatternBlock) -> FoldedFull:
         """Responsibilities of the rows, and what conditionals need."""
-        return full_family.folded(as_full(parameters), obs)
+        return full_family.folded(as_full(parameters), rows)
 
     def sample(
         self, parameters: Parameters, labels: NDArray[np.int64], rng: np.random.Generator
