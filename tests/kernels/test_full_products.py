@@ -90,6 +90,16 @@ def test_inverses_of_submatrices_in_every_lane(rng, lanes, size):
         )
 
 
+@pytest.mark.parametrize("turned", [(1,), (0, 2), (5,)])
+def test_what_is_not_positive_definite_has_no_log_determinant(turned):
+    matrices = np.tile(np.eye(6), (8, 1, 1))
+    matrices[2, turned, turned] = -1.0  # two of them: a positive determinant
+    work, log_det = buffers_for(21, 6, 8), np.zeros(8)
+    table = np.ascontiguousarray(np.moveaxis(matrices, 0, -1)).ravel()
+    negated_inverse(table, 6, np.arange(6, dtype=np.int32), 6, LANES[4], 0, log_det, work)
+    np.testing.assert_array_equal(log_det, [np.nan] * 4 + [0.0] * 4)
+
+
 def test_tiles_keep_to_their_limits(rng):
     counts = rng.integers(1, 40, 30)
     storage = rng.integers(0, 20, 30)

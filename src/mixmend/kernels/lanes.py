@@ -8,14 +8,26 @@ costs more than the arithmetic on a row.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba import uint64
 
-from mixmend.kernels.simd import add, fma, load, minus, mul, scale, store, zeros
+from mixmend.kernels.exponentials import log_lanes
+from mixmend.kernels.simd import (
+    add,
+    div,
+    fma,
+    lanes_at_least,
+    larger,
+    load,
+    minus,
+    mul,
+    scale,
+    store,
+    zeros,
+)
 
 
 class Buffers(NamedTuple):
@@ -43,51 +55,60 @@ def negated_inverse(
 
     ``source`` is a flat (d, d, Kp) table; the first ``size`` columns of ``chosen`` count. The
     lower triangle goes to lines ``at`` … of the buffer of inverses. Sweeps (Goodnight 1979)
-    need no pivoting as the matrices are positive definite.
+    need no pivoting as the matrices are positive definite; where rounding has left one that is
+    not, the log determinants of its vector of lanes are NaN.
     """
     width = uint64(len(log_det))
-    target, factors, product = work.inverses, work.column, work.fill
+    target, factors = work.inverses, work.column
     for q in range(0, len(log_det), len(lanes)):
         lane = uint64(q)
         base = uint64(at) * width + lane
         line = base
         for i in range(size):
+            row = uint64(chosen[i]) * uint64(d)
             for j in range(i + 1):
-                here = (uint64(chosen[i]) * uint64(d) + uint64(chosen[j])) * width + lane
+                here = (row + uint64(chosen[j])) * width + lane
                 store(target, line, load(source, here, lanes))
                 line += width
-        for k in range(len(lanes)):
-            log_det[q + k] = 0.0
-            product[k] = 1.0
+        one = minus(1.0, zeros(target, lanes))
+        product, total, worst = one, zeros(target, lanes), scale(-1.0, one)
         for p in range(size):
-            diagonal = base + uint64(p * (p + 1) // 2 + p) * width
+            top = base + uint64(p * (p + 1) // 2) * width
+            diagonal = top + uint64(p) * width
             pivot = load(target, diagonal, lanes)
-            store(product, uint64(0), mul(load(product, uint64(0), lanes), pivot))
-            for k in range(len(lanes)):
-                factors[k] = 1.0 / target[diagonal + uint64(k)]
-            inverse = load(factors, uint64(0), lanes)
+            inverse, product = div(one, pivot), mul(product, pivot)
+            worst = larger(worst, scale(-1.0, pivot))
             if p % 4 == 3 or p == size - 1:  # four pivots between logarithms cannot overflow
-                for k in range(len(lanes)):
-                    log_det[q + k] += math.log(product[k])
-                    product[k] = 1.0
-            for i in range(size):
-                row, col = max(i, p), min(i, p)
-                here = base + uint64(row * (row + 1) // 2 + col) * width
+                total, product = add(total, log_lanes(product)), one
+            # the pivot's line up to the diagonal, and on down its column
+            for i in range(p):
+                here, there = top + uint64(i) * width, uint64(i) * width + lane
+                store(factors, there, load(target, here, lanes))
+            here = diagonal + uint64(p + 1) * width
+            for i in range(p + 1, size):
                 store(factors, uint64(i) * width + lane, load(target, here, lanes))
-            for i in range(size):
-                if i == p:
-                    continue
-                begin = base + uint64(i * (i + 1) // 2) * width
+                here += uint64(i + 1) * width
+            line = base
+            for i in range(size):  # all lines without a branch; the pivot's are written anew
                 factor = scale(-1.0, mul(load(factors, uint64(i) * width + lane, lanes), inverse))
-                for j in range(i + 1):
-                    if j != p:
-                        here = begin + uint64(j) * width
-                        other = load(factors, uint64(j) * width + lane, lanes)
-                        store(target, here, fma(factor, other, load(target, here, lanes)))
-                high, low = max(i, p), min(i, p)
-                here = base + uint64(high * (high + 1) // 2 + low) * width
-                store(target, here, scale(-1.0, factor))
+                other = lane
+                for _ in range(i + 1):
+                    moved = fma(factor, load(factors, other, lanes), load(target, line, lanes))
+                    store(target, line, moved)
+                    line += width
+                    other += width
+            for i in range(p):
+                here, there = top + uint64(i) * width, uint64(i) * width + lane
+                store(target, here, mul(load(factors, there, lanes), inverse))
+            here = diagonal + uint64(p + 1) * width
+            for i in range(p + 1, size):
+                store(target, here, mul(load(factors, uint64(i) * width + lane, lanes), inverse))
+                here += uint64(i + 1) * width
             store(target, diagonal, scale(-1.0, inverse))
+        store(log_det, lane, total)
+        if lanes_at_least(worst, 0.0) != 0:  # the logarithm of such a product tells nothing
+            for k in range(len(lanes)):
+                log_det[q + k] = np.nan
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
