@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixmend.mixtures.full_e_step import lanes_of, mirrored, whitener
-from mixmend.mixtures.matrices import floored
+from mixmend.mixtures.matrices import floored, packed, unpacked
 
 
 def covariances(rng, count, d):
@@ -48,3 +48,28 @@ def test_lanes_hold_components_side_by_side_and_repeat_the_last(rng):
     np.testing.assert_array_equal(
         found[..., 5:], np.broadcast_to(given[-1][..., None], found[..., 5:].shape)
     )
+
+
+def _covariances(rng, n_components=3, d=5):
+    half = rng.normal(size=(n_components, d, 2 * d))
+    return half @ half.swapaxes(1, 2)
+
+
+def test_several_are_packed_like_each_and_unpacked_again(rng):
+    covariances = _covariances(rng)
+    vectors = packed(covariances)
+    assert vectors.shape == (3, 15)
+    for covariance, vector in zip(covariances, vectors, strict=True):
+        np.testing.assert_array_equal(packed(covariance), vector)
+        factor = np.linalg.cholesky(covariance)
+        np.testing.assert_allclose(np.exp(vector[[0, 2, 5, 9, 14]]), factor.diagonal())
+        np.testing.assert_array_equal(vector[[1, 3, 4]], factor[[1, 2, 2], [0, 0, 1]])
+        np.testing.assert_allclose(unpacked(vector, 5), covariance, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(unpacked(vectors, 5), covariances, rtol=1e-12, atol=1e-12)
+
+
+def test_a_matrix_that_has_no_factor_is_packed_as_nan(rng):
+    covariances = _covariances(rng)
+    covariances[1] *= -1.0
+    assert np.isnan(packed(covariances[1])).all()
+    assert np.isnan(packed(covariances)[1]).all()

@@ -20,10 +20,10 @@ def threads_for(work: int) -> Iterator[None]:
 
     Results do not depend on it: no kernel's do.
     """
-    if work >= SMALL_WORK:
+    before = numba.get_num_threads()
+    if work >= SMALL_WORK or before == 1:
         yield
         return
-    before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
         yield

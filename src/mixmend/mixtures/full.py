@@ -169,21 +169,18 @@ class FullDensity:
 
     def pack(self, parameters: Parameters) -> Array:
         """The parameters as one unconstrained vector, for acceleration."""
-        parts = [parameters.means.ravel(), np.log(np.maximum(parameters.weights, _TINY))]
-        return np.concatenate(parts + [packed(c) for c in parameters.covariances])
+        log_weights = np.log(np.maximum(parameters.weights, _TINY))
+        covariances = packed(parameters.covariances)
+        return np.concatenate([parameters.means.ravel(), log_weights, covariances.ravel()])
 
     def unpack(self, vector: Array, like: Parameters) -> Parameters:
         """The parameters that a vector of `pack`'s stands for, within the floor."""
         n_components, d = like.means.shape
         means, weights, rest = np.split(vector, [n_components * d, n_components * (d + 1)])
         weights = np.exp(weights)
-        covariances = [
-            floored(unpacked(part, d), np.diag(self.floors))
-            for part in np.split(rest, n_components)
-        ]
-        return Parameters(
-            weights / weights.sum(), means.reshape(n_components, d), np.stack(covariances)
-        )
+        raw = unpacked(rest.reshape(n_components, -1), d)
+        covariances = floored(raw, np.diag(self.floors))
+        return Parameters(weights / weights.sum(), means.reshape(n_components, d), covariances)
 
 
 # ------------------------------------------------------------------------------ M-step

@@ -108,11 +108,13 @@ def whitener(covariance: Array) -> Array:
 
 def lanes_of(matrices: Array) -> Array:
     """(K, …) as (…, padded K), the components side by side; padding repeats the last."""
-    n_components = len(matrices)
-    wide = np.empty((*matrices.shape[1:], padded(n_components)))
-    wide[..., :n_components] = matrices.transpose(*range(1, matrices.ndim), 0)
-    wide[..., n_components:] = matrices[-1][..., None]
-    return wide
+    copies = matrices.take(_lane_owners(len(matrices)), axis=0)
+    return np.ascontiguousarray(copies.transpose(*range(1, matrices.ndim), 0))
+
+
+@cache
+def _lane_owners(n_components: int) -> NDArray[np.int64]:
+    return np.minimum(np.arange(padded(n_components)), n_components - 1)
 
 
 def _padded(d: int) -> int:
@@ -257,14 +259,14 @@ def _of_rare(parameters: Parameters, sums: kernels.Sums) -> Statistics:
     """Tasks and kinds of tiles brought together (see `mixmend.kernels.full`)."""
     d = parameters.means.shape[1]
     rows, first = sums.rows.sum(axis=0), sums.first.sum(axis=0)[..., :d]
-    inner = mirrored(sums.second.sum(axis=0)[..., :d, :d])
+    lower = sums.second.sum(axis=0)[..., :d, :d]
     if len(sums.spread):
-        spread = np.moveaxis(sums.spread.sum(axis=0), -1, 1)[:, : len(parameters.weights)]
-        inner += mirrored(spread)
+        lower += sums.spread.sum(axis=0).transpose(0, 3, 1, 2)[:, : len(parameters.weights)]
+    inner = mirrored(lower)
     moved, second = first[0], inner[0]
     if len(rows) == 2:
         covariances = parameters.covariances
-        moved = moved + np.einsum("kij,kj->ki", covariances, first[1])
+        moved = moved + (covariances @ first[1][..., None])[..., 0]
         second = second + rows[1][:, None, None] * covariances
         second += covariances @ inner[1] @ covariances
     return Statistics(0.0, rows.sum(axis=0), moved, second)

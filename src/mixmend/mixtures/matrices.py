@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mixmend.mixtures.spherical_e_step import Array
+
+Places = NDArray[np.int64]
 
 _TINY = 1e-300
 
@@ -76,28 +81,37 @@ def _relative(covariance: Array, factor: Array) -> Array:
 
 
 def packed(covariance: Array) -> Array:
-    """A covariance as an unconstrained vector: its Cholesky factor with log diagonal.
+    """Covariances as unconstrained vectors: their Cholesky factors with log diagonals.
 
-    NaN where there is none: an extrapolation that went too far.
+    (d, d) or (K, d, d) to (d (d + 1) / 2,) or (K, …). NaN where there is a matrix that has
+    none: an extrapolation that went too far.
 
     Examples
     --------
     >>> packed(np.array([[4.0, 2.0], [2.0, 5.0]])).round(4)
     array([0.6931, 1.    , 0.6931])
     """
-    factor = _cholesky(covariance)
+    factor, d = _cholesky(covariance), covariance.shape[-1]
     if factor is None:
-        return np.full(len(covariance) * (len(covariance) + 1) // 2, np.nan)
-    diagonal = np.arange(len(factor))
-    factor[diagonal, diagonal] = np.log(np.maximum(factor[diagonal, diagonal], _TINY))
-    return np.asarray(factor[np.tril_indices(len(factor))])
+        return np.full((*covariance.shape[:-2], d * (d + 1) // 2), np.nan)
+    rows, columns, diagonal = _triangle(d)
+    vector = factor[..., rows, columns]
+    vector[..., diagonal] = np.log(np.maximum(vector[..., diagonal], _TINY))
+    return np.asarray(vector)
 
 
 def unpacked(vector: Array, d: int) -> Array:
     """The inverse of `packed`."""
-    factor = np.zeros((d, d))
-    factor[np.tril_indices(d)] = vector
-    diagonal = np.arange(d)
+    rows, columns, diagonal = _triangle(d)
+    factor = np.zeros((*vector.shape[:-1], d, d))
     with np.errstate(over="ignore", invalid="ignore"):
-        factor[diagonal, diagonal] = np.exp(factor[diagonal, diagonal])
-        return np.asarray(factor @ factor.T)
+        factor[..., rows, columns] = vector
+        factor[..., rows[diagonal], rows[diagonal]] = np.exp(vector[..., diagonal])
+        return np.asarray(factor @ factor.swapaxes(-1, -2))
+
+
+@cache
+def _triangle(d: int) -> tuple[Places, Places, Places]:
+    """Rows and columns of a lower triangle, and which of its places are on the diagonal."""
+    rows, columns = np.tril_indices(d)
+    return rows, columns, np.flatnonzero(rows == columns)
