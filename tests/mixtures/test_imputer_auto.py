@@ -14,6 +14,7 @@ import mixmend as mm
 from mixmend.completion import predictive
 from mixmend.errors import MixmendError
 from mixmend.mixtures import stacking
+from mixmend.mixtures.full_family import FullFamily
 from mixmend.mixtures.stack import pooled, widened
 
 
@@ -222,6 +223,28 @@ def test_what_the_candidates_have_to_say_is_not_the_users_concern(hidden):
 
 
 # ---------------------------------------------------------------------- the parts
+
+
+@pytest.mark.parametrize(("n_rows", "taken"), [(82, False), (83, True)])
+def test_covariances_that_borrow_from_none_need_rows_of_their_own(n_rows, taken):
+    """Three of 55 numbers each: half of them are 82.5."""
+    alone = [c for c in stacking.ladder(n_rows, 10) if c.n_components == 3]
+    assert bool(alone) is taken
+
+
+def test_one_component_begins_where_another_ended(hidden, monkeypatch):
+    """Under another prior, or on the other scale: only the first comes from the columns alone."""
+    _, holed, _ = hidden
+    real, begun = FullFamily.pooled, []
+
+    def counted(*args):
+        begun.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(FullFamily, "pooled", counted)
+    few = mm.MixtureImputer("auto", random_state=0).fit(holed[:50])
+    assert sum(learner.mixture.n_components == 1 for learner in few.stack_.learners) == 4
+    assert len(begun) == 1
 
 
 def test_held_out_cells_are_a_tenth_of_every_column(rng):

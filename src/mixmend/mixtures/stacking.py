@@ -83,7 +83,8 @@ LADDER = (
 component, which the others borrow from."""
 
 _ROWS_EACH = 5
-"""Least rows of the table for each component of a candidate."""
+"""Least rows of the table for each component of a candidate; for several full covariances that
+borrow from none, at least half as many as each has numbers."""
 
 _SCARCE = 10
 """With fewer rows for each column a firm prior takes part, and the others borrow from it."""
@@ -102,7 +103,7 @@ def ladder(n_rows: int, n_columns: int) -> list[Candidate]:
     >>> [(candidate.n_components, candidate.scale) for candidate in ladder(20, 6)[:3]]
     [(1, 3.0), (1, 'columns'), (2, 'pooled')]
     """
-    borne = [c for c in LADDER if c.n_components == 1 or _ROWS_EACH * c.n_components <= n_rows]
+    borne = [c for c in LADDER if _is_borne(c, n_rows, n_columns)]
     if n_rows >= _SCARCE * n_columns:
         return borne
     firm = Candidate(1, "full", max(1.0, _FIRM * n_columns), False)
@@ -110,16 +111,24 @@ def ladder(n_rows: int, n_columns: int) -> list[Candidate]:
     return [firm, *plain, firm._replace(scored=True), *scored]
 
 
+def _is_borne(candidate: Candidate, n_rows: int, n_columns: int) -> bool:
+    if candidate.n_components == 1:
+        return True
+    alone = candidate.covariance_type == "full" and candidate.scale != "pooled"
+    numbers = 0.25 * n_columns * (n_columns + 1) if alone else 0.0
+    return n_rows >= candidate.n_components * max(_ROWS_EACH, numbers)
+
+
 # ------------------------------------------------------------------ learning
 
 
 class Settings(NamedTuple):
-    """How the candidates are fitted."""
+    """How the candidates are fitted; ``max_iter`` counts leaps, of three E-steps at most."""
 
     n_init: int = 1
     min_variance: float = 1e-6
-    max_iter: int = 30
-    tol: float = 1e-4
+    max_iter: int = 6
+    tol: float = 5e-4
     doubt: bool = True
     seed: int = 0
     verbose: bool = False
@@ -197,6 +206,7 @@ def _fits(
     With each that was not fitted ``earlier`` come the rows, conditioned on what they observe.
     """
     data: dict[bool, _Data] = {}
+    lone: Any = None
     for at, candidate in enumerate(candidates):
         before = earlier[at] if earlier else None
         if candidate.scored not in data:
@@ -205,9 +215,13 @@ def _fits(
                 scores = column_scores(rows, weights) if before is None else before.scores
             data[candidate.scored] = _laid_out(rows, weights, scores)
         own = data[candidate.scored]
-        mixture = _fitted(candidate, own, settings, rng, before)
+        # one component under another prior or on the other scale is a start close by
+        near = lone if candidate.n_components == 1 else None
+        begin = near if before is None else before.mixture.parameters_
+        mixture = _fitted(candidate, own, settings, rng, begin)
         if candidate.n_components == 1:
-            own.base.append(mixture.parameters_)
+            lone = mixture.parameters_
+            own.base.append(lone)
         seen = mixture._fold_in(own.block) if before is None else None
         known = _evidence(mixture, own.observed, settings.doubt)
         if known is not None:
@@ -242,9 +256,9 @@ def _fitted(
     data: _Data,
     settings: Settings,
     rng: np.random.Generator,
-    before: Learner | None,
+    begin: Any,
 ) -> GaussianMixture:
-    """Run EM for a candidate, from seeds or from where it was ``before``."""
+    """Run EM for a candidate from the parameters to ``begin`` with, or from seeds."""
     mixture = GaussianMixture(
         candidate.n_components,
         candidate.covariance_type,  # type: ignore[arg-type, unused-ignore]
@@ -253,27 +267,33 @@ def _fitted(
         min_variance=settings.min_variance,
         max_iter=settings.max_iter,
         tol=settings.tol,
+        accelerate=True,
     )
     family, options = family_of(candidate.covariance_type), checks.checked(mixture)
     density = family.density(options, data.observed)
+    begun = [begin]
     if candidate.n_components == 1:
-        begun = [
-            family.pooled(density, data.block) if before is None else before.mixture.parameters_
-        ]
+        if begin is None:
+            begun = [family.pooled(density, data.block)]
     else:
         base = data.base[0]
         if candidate.covariance_type == "tied":
             base = tied.Parameters(base.weights, base.means, base.covariances[0])
         density = family.informed(density, base, options)
-        if before is None:
+        if begin is None:
             shares = [
                 starts.seeded_responsibilities(*data.seeding, candidate.n_components, rng)
                 for _ in range(settings.n_init)
             ]
             begun = [family.from_responsibilities(s, base, density, data.block) for s in shares]
-        else:
-            begun = [before.mixture.parameters_]
-    found = run_restarts(density, begun, [data.block], tol=settings.tol, max_iter=settings.max_iter)
+    found = run_restarts(
+        density,
+        begun,
+        [data.block],
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        accelerate=True,
+    )
     if found.interrupted:
         raise KeyboardInterrupt
     return mixture._adopt(family, found.best, None)
