@@ -247,6 +247,15 @@ def test_one_component_begins_where_another_ended(hidden, monkeypatch):
     assert len(begun) == 1
 
 
+def test_regressions_count_for_the_cells_that_have_come_back(hidden):
+    _, holed, auto = hidden
+    seen = (~np.isnan(holed)).sum(axis=0)
+    for learner in auto.stack_.learners:
+        taught = learner.known.regressions.counts
+        rows = taught[:, 0] if learner.mixture.covariance_type == "tied" else taught.sum(axis=1)
+        np.testing.assert_allclose(rows, seen)
+
+
 def test_held_out_cells_are_a_tenth_of_every_column(rng):
     rows = np.where(rng.random((100, 3)) < [0.1, 0.5, 0.97], np.nan, 1.0)
     rows[:, 2] = np.nan

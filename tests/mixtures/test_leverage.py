@@ -68,6 +68,23 @@ def test_leverages_are_distances_from_the_rows_that_observe_the_column(rng, kind
     np.testing.assert_allclose(learned.counts, counts)
 
 
+def test_what_all_rows_say_twice_is_grown_twofold(rng):
+    X, mixture = holed_and_mixture(rng)
+    twice = np.vstack([X, X])
+    once, both = folded(mixture, X), folded(mixture, twice)
+    grown = regressions(once, None, 1.5, shared=False).grown(np.full(4, 2.0))
+    learned = regressions(both, None, 3.0, shared=False)
+    np.testing.assert_allclose(grown.counts, learned.counts)
+    rows, columns = np.nonzero(np.isnan(X))
+    expected = learned.leverages(both, rows, columns)
+    np.testing.assert_allclose(grown.leverages(once, rows, columns), expected, rtol=1e-9)
+    only = regressions(once, None, 1.5, shared=False).grown(np.array([1.0, 3.0, 1.0, 1.0]))
+    plain = regressions(once, None, 1.5, shared=False).leverages(once, rows, columns)
+    shrunk = only.leverages(once, rows, columns)
+    np.testing.assert_allclose(shrunk[columns == 1], plain[columns == 1] / 3.0)
+    np.testing.assert_array_equal(shrunk[columns != 1], plain[columns != 1])
+
+
 def test_where_one_column_has_holes_they_are_those_of_least_squares(rng):
     X = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3))
     X[X[:, 0] > 0.5, 2] = np.nan

@@ -44,6 +44,13 @@ class Regressions(NamedTuple):
     whiteners: Array
     counts: Array
 
+    def grown(self, factors: Array) -> Regressions:
+        """As if there were ``factors`` (d,) times as many rows that observe each column."""
+        return self._replace(
+            whiteners=self.whiteners / np.sqrt(factors)[:, None, None, None],
+            counts=self.counts * factors[:, None],
+        )
+
     @fixed_order()
     def leverages(
         self, folded: FoldedFull, rows: NDArray[np.int64], columns: NDArray[np.int64]

@@ -182,7 +182,7 @@ def learn(rows: Array, weights: Array | None, settings: Settings) -> tuple[Stack
             few = settings._replace(max_iter=-(-settings.max_iter // 3))
             again = _fits(candidates, rows, weights, few, rng, tuple(learners))
             for at, (learner, _) in enumerate(again):
-                learners[at] = learner
+                learners[at] = _with_more(learner, rows, train)
                 progress.update()
         except KeyboardInterrupt:
             if not learners:
@@ -227,7 +227,7 @@ def _fits(
         if known is not None:
             if before is None:
                 known = _taught(known, mixture, seen)
-            elif before.known is not None:  # those beside which the spread was learned
+            elif before.known is not None:
                 known = known._replace(regressions=before.known.regressions)
         yield Learner(mixture, known, own.scores), seen
 
@@ -320,6 +320,15 @@ def _taught(known: Evidence, mixture: GaussianMixture, seen: Any) -> Evidence:
     # one row more, so that scatters of few rows can be inverted
     learned = regressions(seen, seen.observed.row_weights, known.borrowed + 1.0, shared=shared)
     return known._replace(regressions=learned)
+
+
+def _with_more(learner: Learner, rows: Array, train: Array) -> Learner:
+    """The same with what was learned from ``train`` counting for the cells of ``rows``."""
+    if learner.known is None or learner.known.regressions is None:
+        return learner
+    seen, less = (np.maximum((~np.isnan(part)).sum(axis=0), 1) for part in (rows, train))
+    regressions = learner.known.regressions.grown(seen / less)
+    return learner._replace(known=learner.known._replace(regressions=regressions))
 
 
 def held_out(rows: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
