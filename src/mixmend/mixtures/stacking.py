@@ -82,7 +82,7 @@ LADDER = (
 """From linear regression on the rest of the row to clusters; the first of a scale has one
 component, which the others borrow from."""
 
-_ROWS_EACH = 5
+_ROWS_EACH = 10
 """Least rows of the table for each component of a candidate; for several full covariances that
 borrow from none, at least half as many as each has numbers."""
 
@@ -98,7 +98,7 @@ def ladder(n_rows: int, n_columns: int) -> list[Candidate]:
 
     Examples
     --------
-    >>> [candidate.n_components for candidate in ladder(20, 2)]
+    >>> [candidate.n_components for candidate in ladder(40, 2)]
     [1, 2, 4, 3, 1, 2, 4]
     >>> [(candidate.n_components, candidate.scale) for candidate in ladder(20, 6)[:3]]
     [(1, 3.0), (1, 'columns'), (2, 'pooled')]
