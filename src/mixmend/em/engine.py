@@ -180,6 +180,13 @@ class _State(Generic[P]):
         self.parameters = parameters
         self.statistics: Any = reduce(add, (density.e_step(parameters, b) for b in blocks))
         self.objective = density.objective(self.statistics, parameters)
+        self.vector: NDArray[np.float64] | None = None
+
+    def packed(self) -> NDArray[np.float64]:
+        """The parameters as a vector, made once: a leap starts where the last one landed."""
+        if self.vector is None:
+            self.vector = self.density.pack(self.parameters)
+        return self.vector
 
     def at(self, parameters: P) -> _State[P]:
         return _State(self.density, self.blocks, parameters)
@@ -197,7 +204,7 @@ def _accelerated(state: _State[P]) -> _State[P]:
     pack = state.density.pack
     once = state.at(state.mapped())
     twice = once.mapped()
-    x0, x1, x2 = pack(state.parameters), pack(once.parameters), pack(twice)
+    x0, x1, x2 = state.packed(), once.packed(), pack(twice)
     change, curvature = x1 - x0, (x2 - x1) - (x1 - x0)
     length = np.linalg.norm(curvature)
     step = -np.linalg.norm(change) / length if length > 0 else -1.0
@@ -206,11 +213,15 @@ def _accelerated(state: _State[P]) -> _State[P]:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             leap = x0 - 2.0 * step * change + step * step * curvature
             landing = state.density.unpack(leap, twice)
-            if np.isfinite(pack(landing)).all():
+            vector = pack(landing)
+            if np.isfinite(vector).all():
                 there = state.at(landing)
+                there.vector = vector
                 if there.objective >= once.objective:
                     return there
-    return state.at(twice)
+    plain = state.at(twice)
+    plain.vector = x2
+    return plain
 
 
 def _check_rise(before: _State[Any], after: _State[Any], iteration: int) -> None:
