@@ -39,7 +39,7 @@ class MixtureImputer(TableImputer):
         several mixtures, of different numbers of components, with the columns as they are
         and on a scale closer to normal, and averages their predictions; their shares, and
         how wide intervals are, are learned from a tenth of the observed cells, held out
-        (stacking). It errs least, and takes some ten times as long.
+        (stacking). It errs least, and takes three to fourteen times as long.
     covariance_type : str, default "full"
         As in `GaussianMixture`. Only types with dependence between columns learn from one
         column about another when there is a single component. Leave it for "auto".
