@@ -70,3 +70,13 @@ def test_both_modes_adapt_unless_told_otherwise(cloth, rng, mode):
     np.testing.assert_array_equal(found, denoise(noisy, 0.1, prior, mode=mode, adapt=True))
     other = denoise(noisy, 0.1, prior, mode=mode, adapt=False)
     assert np.abs(found - other).max() > 1e-3
+
+
+def test_components_may_be_chosen_by_fewer_correlations_and_nodes(cloth, rng):
+    prior = oracle.random_prior(rng, n_components=30, patch_size=4, remove_mean=True)
+    exact = adapted(prior, cloth, NOISE)
+    same = adapted(prior, cloth, NOISE, rank=15, beam=4)
+    np.testing.assert_allclose(same.covariances, exact.covariances, rtol=1e-9, atol=1e-15)
+    for options in ({"rank": 1}, {"beam": 1}):
+        other = adapted(prior, cloth, NOISE, **options)
+        assert np.abs(other.weights - exact.weights).max() > 1e-6

@@ -278,3 +278,22 @@ def test_bad_options_are_named(rng):
     )
     with pytest.raises(MixmendError, match="assignment must be one of 'marginal', 'joint'"):
         Stages(Schedule((1.0,)), assignment="likely")  # type: ignore[arg-type]
+    for name in ("rank", "beam"):
+        with pytest.raises(MixmendError) as caught:
+            Stages(Schedule((1.0,)), **{name: 0})
+        assert str(caught.value) == f"{name} must be a whole number of at least 1; got 0."
+
+
+def test_all_coordinates_and_nodes_are_exact_and_fewer_are_heeded(rng):
+    prior = oracle.random_prior(rng, n_components=30, remove_mean=True)
+    y = oracle.picture(rng) + rng.normal(0, 0.05, (14, 75))
+
+    def found(**options):
+        stages = Stages(Schedule((1.0, 4.0)), **options)
+        return restore(y, Identity(y.shape), 0.05**2, prior, stages).image
+
+    exact = found()
+    np.testing.assert_allclose(found(rank=8, beam=4), exact, atol=1e-6)
+    # nothing says that random covariances, unlike photographs', are told apart by so little
+    for options in ({"rank": 5}, {"beam": 1}):
+        assert np.abs(found(**options) - exact).max() > 1e-4

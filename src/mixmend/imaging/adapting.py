@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mixmend.imaging import patch_step
 from mixmend.imaging.patches import patch_chunks, patch_grid
 from mixmend.imaging.prior import PatchPrior
+from mixmend.imaging.tree import nodes_over
 from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
@@ -63,7 +64,14 @@ def drawn_to(
 
 
 @fixed_order()
-def adapted(prior: PatchPrior, image: Array, noise: float, stride: int = 2) -> PatchPrior:
+def adapted(
+    prior: PatchPrior,
+    image: Array,
+    noise: float,
+    stride: int = 2,
+    rank: int | None = None,
+    beam: int | None = None,
+) -> PatchPrior:
     """The prior drawn towards the patches of a denoised picture.
 
     Parameters
@@ -75,6 +83,8 @@ def adapted(prior: PatchPrior, image: Array, noise: float, stride: int = 2) -> P
         Variance of the noise that was taken off.
     stride : int, default 2
         Distance of the patches that are looked at.
+    rank, beam : int, optional
+        As those of `mixmend.imaging.restore.Stages`.
 
     Returns
     -------
@@ -89,8 +99,12 @@ def adapted(prior: PatchPrior, image: Array, noise: float, stride: int = 2) -> P
     True
     """
     grid = patch_grid((image.shape[0], image.shape[1]), prior.patch_size, stride)
-    tables = patch_step.stage_tables(patch_step.basis_of(prior), LEFT * np.sqrt(noise))
-    _, found = patch_step.patch_sums(image, grid, tables, patch_step.no_winners(grid))
+    left, basis, nodes = LEFT * np.sqrt(noise), patch_step.basis_of(prior), None
+    tables = patch_step.stage_tables(basis, left, rank=rank)
+    if beam is not None:
+        node_of = nodes_over(basis.weights, basis.means, basis.covariances)
+        nodes = patch_step.node_tables(basis, node_of, left, rank=rank, beam=beam)
+    _, found = patch_step.patch_sums(image, grid, tables, patch_step.no_winners(grid), nodes)
     winners = found.ravel()
     counts = np.bincount(winners, minlength=prior.n_components)
     second, first = np.zeros_like(prior.covariances), 0

@@ -41,6 +41,12 @@ FIRST_LOOK = Schedule((1.0, 4.0, 16.0, 64.0))
 
 FIRST_LOOK_BETA = 1.6
 
+_RANK = 0.625
+"""Share of a patch's coordinates whose correlations fast mode looks at to choose components."""
+
+_BEAM = 3
+"""Nodes of the tree over components whose leaves fast mode tries for each patch."""
+
 _STRIDES = {"full": 3, "fast": 4}
 _RUNS = {"full": 2, "fast": 1}
 _ADAPTATIONS = {"full": 2, "fast": 1}
@@ -75,8 +81,9 @@ def denoise(
     mode : {"full", "fast"}, default "full"
         "full" takes every third patch in each direction, others in each stage, in four
         runs, and averages the last three; "fast" takes every fourth, in two runs, the first
-        of which is short. Patches that move do better than all patches at once
-        (docs/images.md); for these there is `mixmend.imaging.restore.restore`.
+        of which is short, and looks less closely which components are likely. Patches that
+        move do better than all patches at once (docs/images.md); for these there is
+        `mixmend.imaging.restore.restore`.
     adapt : bool, default True
         Whether the prior is drawn towards what the first run has found, in "full" mode
         again towards what the second has (`mixmend.imaging.adapting.adapted`): what a
@@ -139,11 +146,16 @@ def denoise(
         operator, variance = Identity(shape_of(plane)), (noise * share) ** 2
         seeds = np.random.SeedSequence(random_state).generate_state(adaptations + _RUNS[mode])
         nearer, runs = prior, list[Restored]()
+        rank, beam = None, None
+        if mode == "fast":
+            rank, beam = round(_RANK * prior.patch_size**2), _BEAM
         for done, seed in enumerate(seeds):
-            given = replace(stages if runs else first, random_state=int(seed))
+            given = replace(stages if runs else first, rank=rank, beam=beam, random_state=int(seed))
             runs.append(restore(plane, operator, variance, nearer, given))
             if done < adaptations:
-                nearer = adapted(nearer, runs[-1].image, variance, _ADAPTING_STRIDES[mode])
+                nearer = adapted(
+                    nearer, runs[-1].image, variance, _ADAPTING_STRIDES[mode], rank, beam
+                )
         # how sure it is, is what the prior says as it came: the other has been told by the noise
         sure = runs[0]
         mean = np.mean([run.image for run in runs[min(adaptations, 1) :]], axis=0)

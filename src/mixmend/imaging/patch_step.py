@@ -10,7 +10,10 @@ from scipy.linalg.lapack import dtrtri
 
 from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
+from mixmend.imaging.tree import joined
 from mixmend.kernels import patch_search as kernels
+from mixmend.kernels.lower_inverses import lower_inverses
+from mixmend.kernels.patch_tree import choose_components
 from mixmend.kernels.products import wide_registers
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import fixed_order
@@ -35,12 +38,32 @@ class Basis(NamedTuple):
     means, covariances : ndarray, shape (K, q) and (K, q, q)
         The components in these coordinates.
     prior : PatchPrior
+    weights : ndarray, shape (K,)
     """
 
     vectors: Array
     means: Array
     covariances: Array
     prior: PatchPrior
+    weights: Array
+
+
+class Nodes(NamedTuple):
+    """The level of a tree at which patches enter, at one penalty.
+
+    Attributes
+    ----------
+    tables : Tables
+        The nodes as if they were components.
+    node_of : ndarray of int32, shape (K,)
+        The node of each component.
+    beam : int
+        How many nodes a patch tries the components of.
+    """
+
+    tables: kernels.Tables
+    node_of: NDArray[np.int32]
+    beam: int
 
 
 @fixed_order()
@@ -56,11 +79,13 @@ def basis_of(prior: PatchPrior) -> Basis:
     vectors = np.linalg.eigh(pooled)[1]
     vectors = vectors[:, :0:-1] if prior.remove_mean else vectors[:, ::-1]
     covariances = np.stack([vectors.T @ c @ vectors for c in prior.covariances])
-    return Basis(vectors, prior.means @ vectors, covariances, prior)
+    return Basis(vectors, prior.means @ vectors, covariances, prior, prior.weights)
 
 
 @fixed_order()
-def stage_tables(basis: Basis, noise: float, assignment: str = "marginal") -> kernels.Tables:
+def stage_tables(
+    basis: Basis, noise: float, assignment: str = "marginal", rank: int | None = None
+) -> kernels.Tables:
     """Components as the kernel reads them, at one penalty.
 
     Parameters
@@ -72,43 +97,87 @@ def stage_tables(basis: Basis, noise: float, assignment: str = "marginal") -> ke
         The density of a patch y that its most likely component maximises: that of
         y = z + noise with z integrated out (Zoran & Weiss 2011), with z maximised, or that
         of z = y.
+    rank : int, optional
+        Coordinates that components correlate when the most likely is chosen, all if not given:
+        beyond them each is told by its variances alone, as if they were independent (after
+        Parameswaran et al. 2018, *Accelerating GMM-based patch priors for image restoration*,
+        whose tails are flat, in coordinates of each component). Estimates stay those of the
+        whole covariances.
     """
-    prior = basis.prior
+    quick = rank is not None
     n_components, q = basis.means.shape
-    d = len(basis.vectors)
-    width = -(-q // _BLOCK) * _BLOCK
+    d, r = len(basis.vectors), q if rank is None else min(rank, q)
+    height, width = _in_blocks(r), _in_blocks(q)
     with np.errstate(divide="ignore"):
-        log_weights = np.log(prior.weights)
+        log_weights = np.log(basis.weights)
     ridges = np.array([_ridge(c) for c in basis.covariances])
-    clean = basis.covariances + ridges[:, None, None] * np.eye(q)
-    noisy = clean + noise * np.eye(q)
-    of_noisy = np.linalg.cholesky(noisy)
-    of_clean = of_noisy if assignment == "marginal" else np.linalg.cholesky(clean)
-    inverses = _lower_inverses(of_noisy)
-    w = inverses if assignment != "prior" else _lower_inverses(of_clean)
-    whiteners = np.zeros((n_components, width + 1, width), np.float32)
-    whiteners[:, 1 : q + 1, :q] = w.swapaxes(1, 2)
-    whiteners[:, 0, :q] = -(w @ basis.means[:, :, None])[:, :, 0]
-    log_dets = 2.0 * np.log(np.einsum("kii->ki", of_clean)).sum(axis=1)
+    inverses, log_scales = _whitening(basis.covariances, ridges, noise, quick)
+    w = inverses
+    if assignment != "marginal":
+        of_clean, log_scales = _whitening(basis.covariances, ridges, 0.0, quick)
+        w = of_clean if assignment == "prior" else inverses
+    whiteners = np.zeros((n_components, height + 1, height), np.float32)
+    whiteners[:, 1 : r + 1, :r] = w[:, :r, :r].swapaxes(1, 2)
+    whiteners[:, 0, :r] = -(w[:, :r, :r] @ basis.means[:, :r, None])[:, :, 0]
+    centre, tails, log_dets = _tails(basis, r, noise, assignment)
+    log_dets += 2.0 * log_scales[:, :r].sum(axis=1)
     costs = log_dets + q * np.log(2.0 * np.pi) - 2.0 * log_weights
     # noisy^-1 covariance, the transposed gain, is 1 - (what noise and ridge add) noisy^-1
-    gains = inverses.swapaxes(1, 2) @ (-(noise + ridges)[:, None, None] * inverses)
+    kind: Any = np.float32 if quick else np.float64
+    inverses = inverses.astype(kind, copy=False)
+    gains = inverses.swapaxes(1, 2) @ (-(noise + ridges).astype(kind)[:, None, None] * inverses)
     np.einsum("kii->ki", gains)[:] += 1.0
-    offsets = (basis.means - (basis.means[:, None, :] @ gains)[:, 0]) @ basis.vectors.T
+    kept = (basis.means.astype(kind)[:, None, :] @ gains)[:, 0]
+    offsets = (basis.means - kept) @ basis.vectors.T
+    in_pixels = gains @ basis.vectors.T.astype(kind)
     vectors = np.zeros((d, width), np.float32)
     vectors[:, :q] = basis.vectors
     return kernels.Tables(
         vectors,
         whiteners,
         costs.astype(np.float32),
-        (gains @ basis.vectors.T).astype(np.float32),
+        r,
+        centre.astype(np.float32),
+        tails.astype(np.float32),
+        in_pixels.astype(np.float32, copy=False),
         offsets.astype(np.float32),
-        int(prior.remove_mean),
+        int(basis.prior.remove_mean),
     )
 
 
+def node_tables(
+    basis: Basis,
+    node_of: NDArray[np.int32],
+    noise: float,
+    assignment: str = "marginal",
+    rank: int | None = None,
+    beam: int | None = None,
+) -> Nodes:
+    """Nodes over the components of a basis as the kernel reads them, at one penalty.
+
+    Parameters
+    ----------
+    basis : Basis
+    node_of : ndarray of int32, shape (K,)
+        Of `mixmend.imaging.tree.nodes_over`.
+    noise, assignment, rank
+        As for `stage_tables`; nodes are told apart by half of the rank.
+    beam : int, optional
+        How many nodes a patch tries the components of, all if not given.
+    """
+    weights, means, covariances = joined(basis.weights, basis.means, basis.covariances, node_of)
+    nodes = basis._replace(weights=weights, means=means, covariances=covariances)
+    half = None if rank is None else -(-rank // 2)
+    most = len(weights) if beam is None else min(beam, len(weights))
+    return Nodes(stage_tables(nodes, noise, assignment, half), node_of, most)
+
+
 def patch_sums(
-    picture: Array, grid: PatchGrid, tables: kernels.Tables, winners: Winners
+    picture: Array,
+    grid: PatchGrid,
+    tables: kernels.Tables,
+    winners: Winners,
+    nodes: Nodes | None = None,
 ) -> tuple[Array, Winners]:
     """The sum over patches of their estimates, and their components.
 
@@ -120,6 +189,8 @@ def patch_sums(
         Of `stage_tables`.
     winners : ndarray of int32, shape (rows, columns) of the grid
         Components to try first, -1 for none.
+    nodes : Nodes, optional
+        Of `node_tables`: components are chosen by way of these, and ``winners`` not looked at.
 
     Returns
     -------
@@ -129,7 +200,13 @@ def patch_sums(
     found = winners.copy()
     parts = band_sums(grid, dtype=np.float32)
     values = np.ascontiguousarray(picture, dtype=np.float32)
-    kernels.estimate_patches(values, _plain(grid), tables, found, BAND, parts, *_tokens())
+    if nodes is not None:
+        room = np.empty((len(parts), BAND * len(grid.columns), nodes.beam), np.int32)
+        at_nodes = tables, nodes.tables, nodes.node_of, room
+        choose_components(values, _plain(grid), *at_nodes, found, *_tokens())
+    kernels.estimate_patches(
+        values, _plain(grid), tables, found, BAND, nodes is not None, parts, *_tokens()
+    )
     return joined_bands(parts, grid), found
 
 
@@ -146,9 +223,38 @@ def no_winners(grid: PatchGrid) -> Winners:
     return np.full((len(grid.rows), len(grid.columns)), -1, np.int32)
 
 
-def _lower_inverses(factors: NDArray[Any]) -> Array:
-    """The inverses of lower triangles, shape (K, q, q)."""
-    return np.stack([dtrtri(factor.T)[0].T for factor in factors])
+def _whitening(covariances: Array, ridges: Array, noise: float, quick: bool) -> tuple[Array, Array]:
+    """Lower triangles W, ``W' W`` the precisions, (K, q, q), and ``-log`` of their diagonals.
+
+    LAPACK's unless it shall be quick: eight components side by side differ from these in the
+    last bits.
+    """
+    if quick:
+        inverses = lower_inverses(covariances, ridges + noise)
+        return inverses, -np.log(np.einsum("kii->ki", inverses))
+    q = covariances.shape[1]
+    clean = covariances + ridges[:, None, None] * np.eye(q)
+    factors = np.linalg.cholesky(clean + noise * np.eye(q))
+    inverses = np.stack([dtrtri(factor.T)[0].T for factor in factors])
+    return inverses, np.log(np.einsum("kii->ki", factors))
+
+
+def _tails(basis: Basis, rank: int, noise: float, assignment: str) -> tuple[Array, Array, Array]:
+    """The centre of the coordinates beyond ``rank``, precisions along them, log determinants.
+
+    Means count as a part of the variances: so a patch's squares serve all components.
+    """
+    centre = (basis.weights @ basis.means)[rank:]
+    gaps = basis.means[:, rank:] - centre
+    clean = np.einsum("kii->ki", basis.covariances)[:, rank:] + gaps**2 + 1e-12
+    noisy = clean + noise
+    precisions = 1.0 / (clean if assignment == "prior" else noisy)
+    log_dets = np.log(noisy if assignment == "marginal" else clean).sum(axis=1)
+    return centre, precisions, log_dets
+
+
+def _in_blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
 
 
 def _ridge(covariance: Array) -> float:

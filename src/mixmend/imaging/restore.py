@@ -26,6 +26,7 @@ from mixmend.imaging.operators import LinearOperator, Precision, precision_of
 from mixmend.imaging.patches import PatchGrid, evening, patch_grid
 from mixmend.imaging.prior import PatchPrior
 from mixmend.imaging.solvers import METHODS, solve
+from mixmend.imaging.tree import nodes_over
 from mixmend.progress import track
 
 Array = NDArray[np.float64]
@@ -89,6 +90,13 @@ class Stages:
         Which density the most likely component of a patch y maximises: of y as z plus noise
         of variance 1 / gamma with z integrated out, with z maximised (this alone lowers the
         split objective at each step), or of z = y.
+    rank : int or None, default None
+        Coordinates of patches, those that vary most, whose correlations are looked at when
+        components are chosen; None for all of them. Fewer are quicker and less exact
+        (`mixmend.imaging.patch_step.stage_tables`).
+    beam : int or None, default None
+        Components are chosen by way of a tree over them, of whose nodes each patch tries the
+        leaves of so many (`mixmend.imaging.tree`); None for all components.
     method : {"auto", "diagonal", "fourier", "cholesky", "dual", "cg"}, default "auto"
         Of the linear system; see `mixmend.imaging.solvers.solve`.
     trace : bool, default False
@@ -102,6 +110,8 @@ class Stages:
     stride: int = 1
     even: bool = True
     assignment: Literal["marginal", "joint", "prior"] = "marginal"
+    rank: int | None = None
+    beam: int | None = None
     method: str = "auto"
     trace: bool = False
     random_state: Any = 0
@@ -110,6 +120,9 @@ class Stages:
         number("beta", self.beta)
         whole("stride", self.stride, 1)
         one_of("assignment", self.assignment, patch_step.ASSIGNMENTS)
+        for name in ("rank", "beam"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), 1)
         one_of("method", self.method, METHODS)
 
 
@@ -188,12 +201,15 @@ def restore(
             f"{operator.shape}."
         )
     basis = patch_step.basis_of(prior)
+    node_of = None
+    if stages.beam is not None:
+        node_of = nodes_over(basis.weights, basis.means, basis.covariances)
     wrap = prior.patch_size - 1 if operator.spectrum() is not None else 0
     x = operator.adjoint(y) if start is None else np.array(start, dtype=np.float64)
     size, rng = prior.patch_size, np.random.default_rng(stages.random_state)
     per_pixel = size**2 / stages.stride**2
-    tracer = _Tracer(y, operator, precision, basis, stages, wrap)
-    objective = [tracer(x)] if stages.trace else []
+    tracer = _Tracer(y, operator, precision, basis, stages, wrap) if stages.trace else None
+    objective = [tracer(x)] if tracer else []
     even: Array | float = 1.0
     if stages.even and not wrap:
         even = evening(x.shape, size, stages.stride)
@@ -204,10 +220,13 @@ def restore(
             offset = tuple(int(v) for v in rng.integers(0, stages.stride, 2))
             wide = np.pad(x, ((0, wrap), (0, wrap)), mode="wrap")
             grid = patch_grid(wide.shape, size, stages.stride, (offset[0], offset[1]))
-            tables = patch_step.stage_tables(basis, 1.0 / gamma, stages.assignment)
+            at_penalty = 1.0 / gamma, stages.assignment, stages.rank
+            tables, nodes = patch_step.stage_tables(basis, *at_penalty), None
+            if node_of is not None:
+                nodes = patch_step.node_tables(basis, node_of, *at_penalty, stages.beam)
             if winners is None or winners.shape != (len(grid.rows), len(grid.columns)):
                 winners = patch_step.no_winners(grid)
-            sums, winners = patch_step.patch_sums(wide, grid, tables, winners)
+            sums, winners = patch_step.patch_sums(wide, grid, tables, winners, nodes)
             counts, sums = folded(grid.counts, wrap), folded(sums, wrap)
             if stages.even and wrap:  # the same at every pixel, for the closed form
                 even = per_pixel / counts
@@ -220,7 +239,7 @@ def restore(
                 method=stages.method,
                 start=x,
             )
-            if stages.trace:
+            if tracer:
                 objective.append(tracer(x))
             progress.update(gamma=gamma)
     assert winners is not None
