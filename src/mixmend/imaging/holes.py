@@ -65,8 +65,8 @@ def hole_tables(prior: PatchPrior) -> kernels.Tables:
     covariances = prior.covariances + _LEAST_VARIANCE * np.eye(d)
     if prior.remove_mean:
         covariances = covariances + _BRIGHTNESS**2
-    log_pivots = 2.0 * np.log(np.einsum("kii->ki", np.linalg.cholesky(covariances)))
-    by_spread = np.argsort(log_pivots.sum(axis=1), kind="stable")
+    pivots = np.einsum("kii->ki", np.linalg.cholesky(covariances)) ** 2
+    by_spread = np.argsort(np.log(pivots).sum(axis=1), kind="stable")
     by_spread = by_spread[prior.weights[by_spread] > 0]
     members = np.full(-(-len(by_spread) // kernels.GROUP) * kernels.GROUP, -1)
     members[: len(by_spread)] = by_spread
@@ -86,7 +86,8 @@ def hole_tables(prior: PatchPrior) -> kernels.Tables:
         lanes(prior.means),
         lanes(covariances),
         np.where(members < 0, np.inf, -2.0 * np.log(prior.weights[filled])),
-        lanes(log_pivots),
+        lanes(1.0 / np.einsum("kii->ki", np.linalg.inv(covariances))),
+        lanes(pivots),
     )
 
 

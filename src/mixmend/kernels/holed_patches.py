@@ -7,8 +7,10 @@ these pixels alone; the component preferred has the least
 
 summed pixel by pixel as a Cholesky factor is found, for 8 components side by side in vector
 lanes, since the same pixels are known to all. A pixel's variance given the known ones before
-it is at least that given all before it. With this bound for the pixels to come, components
-are given up as soon as none of the 8 can win: the search is exact.
+it is at least that given all others, plus its noise. With this bound for the pixels to come,
+components are given up as soon as none of the 8 can win: the search is exact. The surest
+pixels come first, as they tell components apart; to the first ones of equal noise, which are
+in the patch's order, the tighter bound given all pixels before applies.
 
 The estimate under the winner changes mean and variances of all pixels by one known pixel
 after the other, as a Kalman filter does.
@@ -40,6 +42,9 @@ LEAST_VARIANCE = 1e-9
 _CHECKED = 4
 """A group is given up, if it can be, after every so many pixels."""
 
+_FOLDED = 16
+"""So many variances are multiplied before a logarithm is taken."""
+
 
 class Tables(NamedTuple):
     """Components as the kernel reads them; d pixels, G groups of 8.
@@ -53,8 +58,8 @@ class Tables(NamedTuple):
         The same in groups, lanes last, flat.
     costs : ndarray, shape (8 G,)
         What the distance is added to, infinite where there is no component.
-    bounds : ndarray, shape (8 G d,)
-        Log variances of a pixel given all pixels before it.
+    least, ordered : ndarray, shape (8 G d,)
+        Variances of a pixel given all others, and given all before it.
     """
 
     means: Any
@@ -64,7 +69,8 @@ class Tables(NamedTuple):
     lane_means: Any
     lane_covariances: Any
     costs: Any
-    bounds: Any
+    least: Any
+    ordered: Any
 
 
 class Sight(NamedTuple):
@@ -87,7 +93,7 @@ class _Work(NamedTuple):
     line: Any  # (8 d,) minus the line of L D that is being found
     inverses: Any  # (8 d,) 1 / pivots
     solved: Any  # (8 d,)
-    lanes: Any  # (40,): distances, products of pivots, pivots, gaps, bounds of what is to come
+    lanes: Any  # (32,): distances, products, pivots, gaps, least variances
     columns: Any  # (d, d) of the winner's covariance given the pixels before
     pivots: Any  # (d,)
     mean: Any  # (d,)
@@ -102,7 +108,7 @@ def _work_for(d: int) -> Any:
         np.empty(lines),
         np.empty(lines),
         np.empty(lines),
-        np.empty(5 * GROUP),
+        np.empty(4 * GROUP),
         np.empty((d, d)),
         np.empty(d),
         np.empty(d),
@@ -112,15 +118,20 @@ def _work_for(d: int) -> Any:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _known(sight: Any, place: Any, pixels: Any, values: Any, noise: Any) -> int:
-    """A patch's known pixels, their values and noise; returns how many there are."""
+    """A patch's known pixels, the surest first, their values and noise; returns their count."""
     size, m = sight.size, 0
     for pixel in range(size * size):
         i, j = place[0] + pixel // size, place[1] + pixel % size
-        if sight.variances[i, j] < np.inf:
-            pixels[m] = pixel
-            values[m] = sight.values[i, j]
-            noise[m] = sight.variances[i, j]
+        variance = sight.variances[i, j]
+        if variance < np.inf:
+            at = m
+            while at > 0 and noise[at - 1] > variance:
+                pixels[at], noise[at] = pixels[at - 1], noise[at - 1]
+                at -= 1
+            pixels[at], noise[at] = pixel, variance
             m += 1
+    for t in range(m):
+        values[t] = sight.values[place[0] + pixels[t] // size, place[1] + pixels[t] % size]
     return m
 
 
@@ -153,6 +164,17 @@ def _condition(tables: Any, k: int, known: Any, m: int, work: Any) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fold(lanes: Any) -> float:
+    """Logarithms of the products to the distances; returns the least of these."""
+    least = np.inf
+    for k in range(GROUP):
+        lanes[k] += math.log(lanes[GROUP + k])
+        lanes[GROUP + k] = 1.0
+        least = min(least, lanes[k])
+    return least
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _group_distances(
     tables: Any, group: int, known: Any, m: int, best: float, work: Any, token: Any
 ) -> bool:
@@ -165,10 +187,18 @@ def _group_distances(
     for k in range(GROUP):
         lanes[k] = tables.costs[first + k]
         lanes[GROUP + k] = 1.0
-        lanes[4 * GROUP + k] = 0.0
+    n_ordered = 0  # what precedes these precedes them in the patch, too
+    while n_ordered < m and noise[n_ordered] == noise[0]:
+        n_ordered += 1
     for i in range(m):
+        least = tables.ordered if i < n_ordered else tables.least
+        at = first * d + GROUP * pixels[i]
         for k in range(GROUP):
-            lanes[4 * GROUP + k] += tables.bounds[first * d + GROUP * pixels[i] + k]
+            lanes[GROUP + k] *= least[at + k] + noise[i]
+        if i % _FOLDED == _FOLDED - 1:
+            _fold(lanes)
+    if not _fold(lanes) < best:
+        return False
     for i in range(m):
         own = uint64((i * (i + 1) // 2) * GROUP)
         table = uint64((first * d + GROUP * pixels[i]) * d)
@@ -200,21 +230,15 @@ def _group_distances(
             gap = fma(load(line, at, token), load(solved, at, token), gap)
         store(lanes, uint64(2 * GROUP), pivot)
         store(lanes, uint64(3 * GROUP), gap)
+        least = tables.ordered if i < n_ordered else tables.least
         for k in range(GROUP):
             p, g = lanes[2 * GROUP + k] + noise[i], lanes[3 * GROUP + k]
             inverses[i * GROUP + k] = 1.0 / p
             solved[i * GROUP + k] = g / p
             lanes[k] += g * g / p
-            lanes[GROUP + k] *= p
-            lanes[4 * GROUP + k] -= tables.bounds[first * d + GROUP * pixels[i] + k]
-        if i % _CHECKED == _CHECKED - 1 or i == m - 1:
-            hopeful = False
-            for k in range(GROUP):
-                lanes[k] += math.log(lanes[GROUP + k])
-                lanes[GROUP + k] = 1.0
-                hopeful |= lanes[k] + lanes[4 * GROUP + k] < best
-            if not hopeful:
-                return False
+            lanes[GROUP + k] *= p / (least[first * d + GROUP * pixels[i] + k] + noise[i])
+        if (i % _CHECKED == _CHECKED - 1 or i == m - 1) and not _fold(lanes) < best:
+            return False
     return True
 
 
