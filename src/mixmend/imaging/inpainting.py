@@ -1,14 +1,14 @@
 """Inpainting: holes of pictures filled from the known pixels of the patches around them.
 
 Each patch is a row with holes: its component is that of which its known pixels are most
-likely, and its estimate their conditional mean under it, exactly. Later stages take what the
-stages before said of the holes as data, too, as noisy as they were unsure, so that patches
-hear of what lies beyond their border.
+likely, and its estimate their conditional mean under it, exactly. Between passes the prior is
+adapted to the picture. The last passes take what those before said of the holes as data, too,
+as noisy as they were unsure, so that patches hear of what lies beyond their border.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,13 +35,38 @@ from mixmend.progress import track
 
 Array = NDArray[np.float64]
 
-_STAGES = {"full": (False, False, True, True, True), "fast": (False, True)}
-"""For each stage, whether holes count as data of which the stage before was unsure."""
 
-_ADAPTED_AFTER = (0, 2)
-"""Stages after which the prior takes a step of EM towards the picture."""
+class Pass(NamedTuple):
+    """One time over the picture.
 
-_STRIDE = 3
+    Attributes
+    ----------
+    stride : int
+        Distance of the patches; other ones each time.
+    with_holes : bool, default False
+        Whether holes count as data, of which the pass before was unsure.
+    adapts : bool, default False
+        Whether the prior takes a step of EM towards the picture afterwards.
+    """
+
+    stride: int
+    with_holes: bool = False
+    adapts: bool = False
+
+
+PASSES = {
+    "full": (
+        *5 * (Pass(3, adapts=True),),
+        Pass(1),
+        Pass(3, with_holes=True, adapts=True),
+        Pass(3, with_holes=True),
+    ),
+    "fast": (Pass(3, adapts=True), Pass(1)),
+}
+"""Passes of each mode."""
+
+_DOUBT = 0.4
+"""What variances of holes are multiplied by when they count as data: 1 loses 0.02 dB."""
 
 _LEAST_SIGMA = 1e-3
 """Of known pixels: a quarter of a step of 8 bits."""
@@ -71,8 +96,7 @@ def inpaint(
     sigma : float, default 0.0
         Standard deviation of the noise of the known pixels; with 0 they stay as they are.
     mode : {"full", "fast"}, default "full"
-        "full" goes over the picture five times, "fast" twice. Each time takes every third
-        patch in each direction, others than before.
+        "full" goes over the picture eight times, "fast" twice (`PASSES`).
     schedule : Schedule, optional
         Penalties of half-quadratic splitting (`mixmend.imaging.restore.restore`) to end with;
         none by default, as they help with nothing but holes much wider than a patch.
@@ -118,13 +142,14 @@ def inpaint(
         raise DataError("No pixel of the picture is known. Leave some out of the mask.")
     scale = white_of(picture, white)
     noise = number("sigma", sigma) / scale
-    passes = _STAGES[one_of("mode", mode, MODES)]
+    passes = PASSES[one_of("mode", mode, MODES)]
 
     def restored(plane: Array, share: float, prior: PatchPrior) -> Plane:
         variance = (max(noise, _LEAST_SIGMA) * share) ** 2
         filled, variances = _filled(plane, holes, variance, prior, passes, random_state)
         if schedule is not None:
-            stages = Stages(schedule, stride=_stride(prior), random_state=random_state)
+            stride = _stride(passes[0].stride, prior)
+            stages = Stages(schedule, stride=stride, random_state=random_state)
             filled = restore(plane, Mask(~holes), variance, prior, stages, filled).image
         if noise == 0:
             filled, variances = np.where(holes, filled, plane), np.where(holes, variances, 0.0)
@@ -138,41 +163,43 @@ def _filled(
     holes: NDArray[np.bool_],
     noise: float,
     prior: PatchPrior,
-    passes: tuple[bool, ...],
+    passes: tuple[Pass, ...],
     random_state: Any,
 ) -> tuple[Array, Array]:
     """A plane estimated from its known pixels: all pixels, and their variances."""
     centre = plane[~holes].mean()
     known = Seen(np.where(holes, 0.0, plane - centre), np.where(holes, np.inf, noise))
-    stride = _stride(prior)
-    places = np.random.default_rng(random_state).permutation(stride**2)
+    rng = np.random.default_rng(random_state)
+    places = {step.stride: rng.permutation(_stride(step.stride, prior) ** 2) for step in passes}
     here, tables = prior, hole_tables(prior)
     image, variances = known.values, np.zeros_like(plane)
     with track("filling holes", total=len(passes)) as progress:
-        for stage, with_holes in enumerate(passes):
-            row, column = divmod(int(places[stage % len(places)]), stride)
+        for at, step in enumerate(passes):
+            stride = _stride(step.stride, prior)
+            row, column = divmod(int(places[step.stride][at % stride**2]), stride)
             grid = patch_grid(shape_of(plane), prior.patch_size, stride, (row, column))
             seen = known
-            if with_holes:
-                seen = Seen(np.where(holes, image, known.values), np.where(holes, variances, noise))
+            if step.with_holes:
+                doubts = np.where(holes, _DOUBT * variances, noise)
+                seen = Seen(np.where(holes, image, known.values), doubts)
             found = estimates(seen, grid, tables)
-            if stage == 0:
+            if at == 0:
                 found = _grown(found, known, grid, tables)
             last, image = image, np.where(np.isnan(found.means), image, found.means)
-            if not with_holes:
+            if not step.with_holes:
                 variances = np.where(np.isnan(found.variances), variances, found.variances)
-            if stage in _ADAPTED_AFTER and stage + 1 < len(passes):
+            if step.adapts:
                 here = adapted(prior, known, grid, tables, found.winners, stride)
                 tables = hole_tables(here)
             progress.update()
-    if len(passes) > 2:  # each has seen other patches
+    if all(step.with_holes for step in passes[-2:]):  # each has seen other patches
         image = 0.5 * (last + image)
     return image + centre, variances
 
 
-def _stride(prior: PatchPrior) -> int:
+def _stride(wanted: int, prior: PatchPrior) -> int:
     """Distance of patches that still overlap."""
-    return min(_STRIDE, prior.patch_size - 1)
+    return min(wanted, prior.patch_size - 1)
 
 
 def _grown(found: Estimates, known: Seen, grid: PatchGrid, tables: Tables) -> Estimates:
