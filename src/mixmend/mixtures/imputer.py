@@ -75,7 +75,7 @@ class MixtureImputer(TableImputer):
         Floor of variances, in units of the columns' own variances.
     max_iter, tol : int, default 500, and float, default 1e-6
         When EM stops, as in `GaussianMixture`. The many mixtures of "auto" stop at 6
-        accelerated steps and 1e-4 at the latest: their average gains nothing from more.
+        accelerated steps and 5e-4 at the latest: their average gains nothing from more.
     n_factors : int, optional
         Rank of the covariances of "factor" beside their diagonal.
     random_state : int, Generator, RandomState or None, default None
