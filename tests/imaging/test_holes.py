@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixmend.imaging.adapting import ALL_PIXELS, PIXELS
-from mixmend.imaging.holes import Seen, adapted, estimates, hole_tables
+from mixmend.imaging.adapting import ALL_PIXELS
+from mixmend.imaging.holes import PIXELS, Seen, adapted, estimates, hole_tables
 from mixmend.imaging.patches import extract_patches, patch_grid, sum_patches
 from mixmend.imaging.prior import PatchPrior
 from patch_oracle import random_prior

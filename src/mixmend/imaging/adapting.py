@@ -26,14 +26,18 @@ smaller share of stronger noise."""
 
 
 def drawn_to(
-    prior: PatchPrior, second: Array, counts: NDArray[np.int64], stride: int = 1
+    prior: PatchPrior,
+    second: Array,
+    counts: NDArray[np.int64],
+    stride: int = 1,
+    pixels: float = PIXELS,
 ) -> PatchPrior:
     """The prior after one step of maximum a posteriori EM on the patches of a picture.
 
     With n_k of N pixels in component k, and S_k the sum of the outer products of their patches
     about mu_k, where every s-th patch in each direction stands for s^2 pixels::
 
-        C_k = (200 C_k + S_k) / (200 + n_k)        p_k = (20000 p_k + n_k) / (20000 + N)
+        C_k = (a C_k + S_k) / (a + n_k)        p_k = (20000 p_k + n_k) / (20000 + N)
 
     so that components that the picture has much of take their shape from it, and others
     stay (after Luo, Chan & Nguyen 2016, *Adaptive image denoising by mixture adaptation*).
@@ -48,6 +52,8 @@ def drawn_to(
         n / s^2.
     stride : int, default 1
         s.
+    pixels : float, default 200.0
+        What each component of the prior counts for, a.
 
     Examples
     --------
@@ -55,7 +61,7 @@ def drawn_to(
     >>> drawn_to(prior, np.full((1, 1, 1), 600.0), np.array([200])).covariances
     array([[[2.]]])
     """
-    own, overall = PIXELS / stride**2, ALL_PIXELS / stride**2
+    own, overall = pixels / stride**2, ALL_PIXELS / stride**2
     covariances = (own * prior.covariances + second) / (own + counts)[:, None, None]
     weights = (overall * prior.weights + counts) / (overall + counts.sum())
     return PatchPrior.from_mixture(

@@ -24,6 +24,10 @@ _LEAST_VARIANCE = 1e-6
 """Added to the prior's variances: a quarter of a step of 8 bits, squared."""
 
 
+PIXELS = 80.0
+"""Pixels that each component counts for when the prior is adapted to a picture with holes."""
+
+
 class Seen(NamedTuple):
     """What is known of a picture, less its mean brightness.
 
@@ -151,7 +155,7 @@ def adapted(
     second = np.zeros_like(prior.covariances)
     kernels.second_moments(_sight(seen, grid), tables, starts, places, second)
     second += np.tril(second, -1).swapaxes(1, 2)
-    return drawn_to(prior, second, np.diff(starts), stride)
+    return drawn_to(prior, second, np.diff(starts), stride, PIXELS)
 
 
 def _sight(seen: Seen, grid: PatchGrid) -> kernels.Sight:

@@ -56,7 +56,7 @@ class Pass(NamedTuple):
 
 PASSES = {
     "full": (
-        *5 * (Pass(3, adapts=True),),
+        *9 * (Pass(3, adapts=True),),
         Pass(1),
         Pass(3, with_holes=True, adapts=True),
         Pass(3, with_holes=True),
@@ -96,7 +96,7 @@ def inpaint(
     sigma : float, default 0.0
         Standard deviation of the noise of the known pixels; with 0 they stay as they are.
     mode : {"full", "fast"}, default "full"
-        "full" goes over the picture eight times, "fast" twice (`PASSES`).
+        "full" goes over the picture twelve times, "fast" twice (`PASSES`).
     schedule : Schedule, optional
         Penalties of half-quadratic splitting (`mixmend.imaging.restore.restore`) to end with;
         none by default, as they help with nothing but holes much wider than a patch.
