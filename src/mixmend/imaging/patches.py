@@ -90,6 +90,16 @@ def patch_grid(
     >>> patch_grid((8, 20), 8, stride=5).columns
     array([ 0,  5, 10, 12])
     """
+    _require_fit(shape, patch_size, stride)
+    axes = []
+    for length, first in zip(shape, offset, strict=True):
+        last = length - patch_size
+        between = np.arange(first % stride, last + 1, stride, dtype=np.int64)
+        axes.append(np.union1d(between, np.array([0, last], dtype=np.int64)))
+    return PatchGrid(axes[0], axes[1], patch_size, (int(shape[0]), int(shape[1])))
+
+
+def _require_fit(shape: tuple[int, int], patch_size: int, stride: int) -> None:
     whole("stride", stride, 1)
     if min(shape) < patch_size:
         raise DataError(
@@ -101,12 +111,6 @@ def patch_grid(
             f"With a stride of {stride} patches of {patch_size} × {patch_size} would leave gaps. "
             f"Use a stride of at most {patch_size}."
         )
-    axes = []
-    for length, first in zip(shape, offset, strict=True):
-        last = length - patch_size
-        between = np.arange(first % stride, last + 1, stride, dtype=np.int64)
-        axes.append(np.union1d(between, np.array([0, last], dtype=np.int64)))
-    return PatchGrid(axes[0], axes[1], patch_size, (int(shape[0]), int(shape[1])))
 
 
 def evening(shape: tuple[int, int], size: int, stride: int) -> Array:
@@ -120,6 +124,7 @@ def evening(shape: tuple[int, int], size: int, stride: int) -> Array:
     >>> evening((3, 7), 3, 1)[1]
     array([9. , 4.5, 3. , 3. , 3. , 4.5, 9. ])
     """
+    _require_fit(shape, size, stride)
     factors = []
     for length in shape:
         last, here = length - size, np.arange(length)
