@@ -65,7 +65,7 @@ def test_patches_with_holes_are_estimated_as_by_the_book(rng, remove_mean, share
     for n, (k, mean, covariance) in enumerate(expected):
         if k >= 0:
             variance = np.maximum(np.diagonal(covariance), 1e-9)
-            weights[n], means[n], spread[n] = variance**-0.5, mean, variance
+            weights[n], means[n], spread[n] = variance**-0.25, mean, variance
     total = sum_patches(weights, grid)
     assert (total == 0).any()
     with np.errstate(invalid="ignore"):

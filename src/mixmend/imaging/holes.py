@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """Patches' estimates of each pixel, averaged with the reciprocals of deviations as weights.
+    """Patches' estimates of each pixel, weighted by the reciprocals of the roots of deviations.
 
     Attributes
     ----------

@@ -270,11 +270,11 @@ def _search(tables: Any, tile: Any, found: Any, work: Any, token: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _add(sums: Any, row: int, column: int, size: int, mean: Any, variance: Any) -> None:
-    """Add a patch's estimates, weighted by the reciprocals of their deviations."""
+    """Add a patch's estimates, weighted by the reciprocals of the roots of their deviations."""
     for i in range(size):
         for j in range(size):
             spread = max(variance[i * size + j], LEAST_VARIANCE)
-            weight = 1.0 / math.sqrt(spread)
+            weight = 1.0 / math.sqrt(math.sqrt(spread))
             sums[0, row + i, column + j] += weight * mean[i * size + j]
             sums[1, row + i, column + j] += weight * spread
             sums[2, row + i, column + j] += weight
