@@ -14,24 +14,10 @@ Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Fit = Callable[[ObservedMatrix, int], Predict]
 
 
-def cmfrec_model(train: ObservedMatrix, rank: int, regularization: float, n_sweeps: int) -> Any:
-    """Alternating least squares by Cholesky decompositions; effects fitted jointly, as here."""
-    return _cmfrec(train, rank, regularization, n_sweeps, use_float=False)
-
-
-def cmfrec_fit(rank: int, regularization: float, use_float: bool) -> Fit:
-    """The same behind one call, in single precision if asked."""
-
-    def fit(train: ObservedMatrix, n_sweeps: int) -> Predict:
-        model = _cmfrec(train, rank, regularization, n_sweeps, use_float)
-        return lambda r, c: model.predict(r, c)
-
-    return fit
-
-
-def _cmfrec(
-    train: ObservedMatrix, rank: int, regularization: float, n_sweeps: int, use_float: bool
+def cmfrec_model(
+    train: ObservedMatrix, rank: int, regularization: float, n_sweeps: int, use_float: bool = False
 ) -> Any:
+    """Alternating least squares by Cholesky decompositions; effects fitted jointly, as here."""
     from cmfrec import CMF
 
     rows, columns, values = train.entries()
@@ -46,6 +32,16 @@ def _cmfrec(
         verbose=False,
         nthreads=2,
     ).fit(coo_array((values, (rows, columns)), shape=train.shape))
+
+
+def cmfrec_fit(rank: int, regularization: float, use_float: bool) -> Fit:
+    """The same behind one call."""
+
+    def fit(train: ObservedMatrix, n_sweeps: int) -> Predict:
+        model = cmfrec_model(train, rank, regularization, n_sweeps, use_float)
+        return lambda r, c: model.predict(r, c)
+
+    return fit
 
 
 def implicit_sweep(train: ObservedMatrix, rank: int, timed: Any, took: Any) -> Any:

@@ -175,10 +175,11 @@ def wide(rng):
 
 
 def by_nodes(image, grid, basis, beam, rank=None):
-    node_of = nodes_over(basis.weights, basis.means, basis.covariances)
+    tree = patch_step.tree_over(basis, beam)
     tables = patch_step.stage_tables(basis, 0.03**2, rank=rank)
-    nodes = patch_step.node_tables(basis, node_of, 0.03**2, rank=rank, beam=beam)
+    nodes = patch_step.node_tables(tree, 0.03**2, rank=rank)
     none = patch_step.no_winners(grid)
+    node_of = nodes_over(basis.weights, basis.means, basis.covariances)
     return node_of, *patch_step.patch_sums(image, grid, tables, none, nodes)
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from mixmend.imaging import patch_step
 from mixmend.imaging.patches import patch_chunks, patch_grid
 from mixmend.imaging.prior import PatchPrior
-from mixmend.imaging.tree import nodes_over
 from mixmend.kernels.threads import fixed_order
 
 Array = NDArray[np.float64]
@@ -105,11 +104,9 @@ def adapted(
     True
     """
     grid = patch_grid((image.shape[0], image.shape[1]), prior.patch_size, stride)
-    left, basis, nodes = LEFT * np.sqrt(noise), patch_step.basis_of(prior), None
+    left, basis = LEFT * np.sqrt(noise), patch_step.basis_of(prior)
     tables = patch_step.stage_tables(basis, left, rank=rank)
-    if beam is not None:
-        node_of = nodes_over(basis.weights, basis.means, basis.covariances)
-        nodes = patch_step.node_tables(basis, node_of, left, rank=rank, beam=beam)
+    nodes = patch_step.node_tables(patch_step.tree_over(basis, beam), left, rank=rank)
     _, found = patch_step.patch_sums(image, grid, tables, patch_step.no_winners(grid), nodes)
     winners = found.ravel()
     counts = np.bincount(winners, minlength=prior.n_components)

@@ -11,6 +11,7 @@ from mixmend.imaging.adapting import drawn_to
 from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
 from mixmend.kernels import holed_patches as kernels
+from mixmend.kernels.products import whole_vectors
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import fixed_order
 
@@ -72,7 +73,7 @@ def hole_tables(prior: PatchPrior) -> kernels.Tables:
     pivots = np.einsum("kii->ki", np.linalg.cholesky(covariances)) ** 2
     by_spread = np.argsort(np.log(pivots).sum(axis=1), kind="stable")
     by_spread = by_spread[prior.weights[by_spread] > 0]
-    members = np.full(-(-len(by_spread) // kernels.GROUP) * kernels.GROUP, -1)
+    members = np.full(whole_vectors(len(by_spread), LANES[kernels.GROUP]), -1)
     members[: len(by_spread)] = by_spread
     lane_of = np.full(prior.n_components, -1)
     lane_of[by_spread] = np.arange(len(by_spread))

@@ -10,11 +10,11 @@ from scipy.linalg.lapack import dtrtri
 
 from mixmend.imaging.patches import BAND, PatchGrid, band_sums, joined_bands
 from mixmend.imaging.prior import PatchPrior
-from mixmend.imaging.tree import joined
+from mixmend.imaging.tree import joined, nodes_over
 from mixmend.kernels import patch_search as kernels
 from mixmend.kernels.lower_inverses import lower_inverses
 from mixmend.kernels.patch_tree import choose_components
-from mixmend.kernels.products import wide_registers
+from mixmend.kernels.products import whole_vectors, wide_registers
 from mixmend.kernels.simd import LANES
 from mixmend.kernels.threads import fixed_order
 
@@ -46,6 +46,24 @@ class Basis(NamedTuple):
     covariances: Array
     prior: PatchPrior
     weights: Array
+
+
+class Tree(NamedTuple):
+    """The level of a tree over a basis's components at which patches enter.
+
+    Attributes
+    ----------
+    nodes : Basis
+        The nodes as if they were components.
+    node_of : ndarray of int32, shape (K,)
+        The node of each component.
+    beam : int
+        How many nodes a patch tries the components of.
+    """
+
+    nodes: Basis
+    node_of: NDArray[np.int32]
+    beam: int
 
 
 class Nodes(NamedTuple):
@@ -107,7 +125,7 @@ def stage_tables(
     quick = rank is not None
     n_components, q = basis.means.shape
     d, r = len(basis.vectors), q if rank is None else min(rank, q)
-    height, width = _in_blocks(r), _in_blocks(q)
+    height, width = (whole_vectors(size, LANES[_BLOCK]) for size in (r, q))
     with np.errstate(divide="ignore"):
         log_weights = np.log(basis.weights)
     ridges = np.array([_ridge(c) for c in basis.covariances])
@@ -145,31 +163,39 @@ def stage_tables(
     )
 
 
-def node_tables(
-    basis: Basis,
-    node_of: NDArray[np.int32],
-    noise: float,
-    assignment: str = "marginal",
-    rank: int | None = None,
-    beam: int | None = None,
-) -> Nodes:
-    """Nodes over the components of a basis as the kernel reads them, at one penalty.
+def tree_over(basis: Basis, beam: int | None) -> Tree | None:
+    """The tree over a basis's components, none where patches shall try all of them.
 
     Parameters
     ----------
     basis : Basis
-    node_of : ndarray of int32, shape (K,)
-        Of `mixmend.imaging.tree.nodes_over`.
-    noise, assignment, rank
-        As for `stage_tables`; nodes are told apart by half of the rank.
-    beam : int, optional
-        How many nodes a patch tries the components of, all if not given.
+    beam : int or None
+        How many nodes a patch tries the components of; None for no tree.
     """
+    if beam is None:
+        return None
+    node_of = nodes_over(basis.weights, basis.means, basis.covariances)
     weights, means, covariances = joined(basis.weights, basis.means, basis.covariances, node_of)
     nodes = basis._replace(weights=weights, means=means, covariances=covariances)
+    return Tree(nodes, node_of, min(beam, len(weights)))
+
+
+def node_tables(
+    tree: Tree | None, noise: float, assignment: str = "marginal", rank: int | None = None
+) -> Nodes | None:
+    """The nodes of a tree as the kernel reads them, at one penalty; none of none.
+
+    Parameters
+    ----------
+    tree : Tree or None
+        Of `tree_over`.
+    noise, assignment, rank
+        As for `stage_tables`; nodes are told apart by half of the rank.
+    """
+    if tree is None:
+        return None
     half = None if rank is None else -(-rank // 2)
-    most = len(weights) if beam is None else min(beam, len(weights))
-    return Nodes(stage_tables(nodes, noise, assignment, half), node_of, most)
+    return Nodes(stage_tables(tree.nodes, noise, assignment, half), tree.node_of, tree.beam)
 
 
 def patch_sums(
@@ -251,10 +277,6 @@ def _tails(basis: Basis, rank: int, noise: float, assignment: str) -> tuple[Arra
     precisions = 1.0 / (clean if assignment == "prior" else noisy)
     log_dets = np.log(noisy if assignment == "marginal" else clean).sum(axis=1)
     return centre, precisions, log_dets
-
-
-def _in_blocks(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
 
 
 def _ridge(covariance: Array) -> float:

@@ -26,7 +26,6 @@ from mixmend.imaging.operators import LinearOperator, Precision, precision_of
 from mixmend.imaging.patches import PatchGrid, evening, patch_grid
 from mixmend.imaging.prior import PatchPrior
 from mixmend.imaging.solvers import METHODS, solve
-from mixmend.imaging.tree import nodes_over
 from mixmend.progress import track
 
 Array = NDArray[np.float64]
@@ -201,9 +200,7 @@ def restore(
             f"{operator.shape}."
         )
     basis = patch_step.basis_of(prior)
-    node_of = None
-    if stages.beam is not None:
-        node_of = nodes_over(basis.weights, basis.means, basis.covariances)
+    tree = patch_step.tree_over(basis, stages.beam)
     wrap = prior.patch_size - 1 if operator.spectrum() is not None else 0
     x = operator.adjoint(y) if start is None else np.array(start, dtype=np.float64)
     size, rng = prior.patch_size, np.random.default_rng(stages.random_state)
@@ -221,9 +218,8 @@ def restore(
             wide = np.pad(x, ((0, wrap), (0, wrap)), mode="wrap")
             grid = patch_grid(wide.shape, size, stages.stride, (offset[0], offset[1]))
             at_penalty = 1.0 / gamma, stages.assignment, stages.rank
-            tables, nodes = patch_step.stage_tables(basis, *at_penalty), None
-            if node_of is not None:
-                nodes = patch_step.node_tables(basis, node_of, *at_penalty, stages.beam)
+            tables = patch_step.stage_tables(basis, *at_penalty)
+            nodes = patch_step.node_tables(tree, *at_penalty)
             if winners is None or winners.shape != (len(grid.rows), len(grid.columns)):
                 winners = patch_step.no_winners(grid)
             sums, winners = patch_step.patch_sums(wide, grid, tables, winners, nodes)
