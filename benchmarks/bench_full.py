@@ -1,6 +1,6 @@
 """EM steps of full and tied covariances against scikit-learn, and of tables with holes.
 
-python benchmarks/bench_full.py            # 100 000 × 32, K = 16, and 1 000 000 × 20, K = 8
+python benchmarks/bench_full.py            # 100 000 × 32, 1 000 000 × 20 and 1 800 × 64
 python benchmarks/bench_full.py --small    # a tenth of the rows
 
 Same data, same start, same number of steps, in one run; both sides are checked to have
@@ -185,6 +185,18 @@ def main() -> None:
         )
         report(f"{n} × {d}, K = {n_components}", f"mixmend, {family.name}", whole, "")
         report("", "mixmend, 20 patterns", mine, f"{mine / whole:.2f} × our complete step")
+    # few rows for each component: what is done once per component and step shows
+    n, d, n_components = 1_800, 64, 8
+    X = clusters(rng, n, d, n_components)
+    for family in (FULL, TIED):
+        start = start_of(family, X, n_components)
+        (theirs, their_score), (mine, my_score) = in_turns(
+            lambda: peer_seconds_per_step(family, X, start),  # noqa: B023
+            lambda: seconds_per_step(family, X, start),  # noqa: B023
+        )
+        assert abs(my_score / their_score - 1) < 1e-8, (my_score, their_score)
+        report(f"{n} × {d}, K = {n_components}", f"scikit-learn, {family.name}", theirs, "")
+        report("", f"mixmend, {family.name}", mine, f"{theirs / mine:.1f} × scikit-learn's speed")
 
 
 def report(table: str, step: str, seconds: float, ratio: str) -> None:

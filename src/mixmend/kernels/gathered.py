@@ -9,7 +9,7 @@ needs is in L::
 
 Only when a task leaves a pattern are its sums F, S taken to all columns: first moments
 (F, A F), second moments (S, A S, A S A' + rows × spread). Complete rows are the pattern
-without holes.
+without holes: its forms are made once, by the caller, and read by all tasks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numba import prange
 
+from mixmend.kernels.cholesky import FAST
 from mixmend.kernels.full import LOG_2PI
 from mixmend.kernels.gaussian import (
     add_moments,
@@ -33,12 +34,30 @@ from mixmend.kernels.gaussian import (
 from mixmend.kernels.shares import weighted_shares
 
 
+class Forms(NamedTuple):
+    """Parameters as the rows of one pattern need them; dp is d padded to whole vectors.
+
+    ``means`` (K, dp) of the observed columns; ``whiteners`` (K, dp, dp), where line j, lane i
+    holds W_ij; ``terms`` (K,), all of the log joint density that no value changes.
+    """
+
+    means: Any
+    whiteners: Any
+    terms: Any
+
+
 class Tables(NamedTuple):
-    """Means (K, d), covariances (K, d, d) and log weights (K,)."""
+    """Means (K, d), covariances (K, d, d), log weights (K,), and the `Forms` for complete rows.
+
+    Flat, as parallel kernels take no tuples of tuples.
+    """
 
     means: Any
     covariances: Any
     log_weights: Any
+    whole_means: Any
+    whole_whiteners: Any
+    whole_terms: Any
 
 
 class Sums(NamedTuple):
@@ -58,10 +77,8 @@ class _Work(NamedTuple):
     """One task's arrays: for the pattern that it is at, and for a tile."""
 
     factors: Any  # (K, d, d): L
-    whiteners: Any  # (K, dp, dp): line j, lane i holds W_ij
     slopes: Any  # (K, d, d): A, a line for each hole
-    means: Any  # (K, dp): of the observed columns
-    terms: Any  # (K,)
+    forms: Any  # of a pattern with holes
     tile: Any  # (rows, dp)
     strips: Any  # the same, transposed (see `mixmend.kernels.gaussian`)
     room: Any  # what is made of it and one component, whenever that is needed
@@ -71,7 +88,7 @@ class _Work(NamedTuple):
 # ---------------------------------------------------------------------------- a pattern
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _factor(covariance: Any, columns: Any, out: Any) -> None:
     """The Cholesky factor of ``covariance[columns, columns]``, its lower triangle."""
     for i in range(len(columns)):
@@ -89,35 +106,38 @@ def _enter(tables: Any, columns: Any, seen: int, work: Any) -> None:
     The first ``seen`` of ``columns`` are observed.
     """
     n_components, d = tables.means.shape
-    line = np.empty(d)
+    lines = np.empty((d, d))
     for k in range(n_components):
-        factor, whitener, slopes = work.factors[k], work.whiteners[k], work.slopes[k]
+        factor, whitener, slopes = work.factors[k], work.forms.whiteners[k], work.slopes[k]
         _factor(tables.covariances[k], columns, factor)
         whitener[:] = 0.0
-        work.means[k] = 0.0
+        work.forms.means[k] = 0.0
         log_det = 0.0
         for i in range(d):  # lines of W, and of A = L_mo W, by the lines of W before them
+            line = lines[i]
             line[:] = 0.0
             for c in range(min(i, seen)):
                 for j in range(c + 1):
-                    line[j] += factor[i, c] * whitener[j, c]
+                    line[j] += factor[i, c] * lines[c, j]
             if i < seen:
                 pivot = 1.0 / factor[i, i]
                 for j in range(i):
-                    whitener[j, i] = -pivot * line[j]
-                whitener[i, i] = pivot
+                    line[j] *= -pivot
+                line[i] = pivot
+                for j in range(i + 1):
+                    whitener[j, i] = line[j]
                 log_det += math.log(factor[i, i])
-                work.means[k, i] = tables.means[k, columns[i]]
+                work.forms.means[k, i] = tables.means[k, columns[i]]
             else:
                 for j in range(seen):
                     slopes[i - seen, j] = line[j]
-        work.terms[k] = tables.log_weights[k] - 0.5 * seen * LOG_2PI - log_det
+        work.forms.terms[k] = tables.log_weights[k] - 0.5 * seen * LOG_2PI - log_det
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
     """Take a pattern's sums to all columns, add them to ``out``, and clear them."""
-    n_components, d = work.slopes.shape[0], len(columns)
+    n_components, d = len(found[0]), len(columns)
     rows, first, second = found
     all_rows, all_first, all_second = out
     products = np.empty(d)
@@ -125,7 +145,7 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
         if rows[k] == 0.0:
             continue
         all_rows[k] += rows[k]
-        factor, slopes, sums, total = work.factors[k], work.slopes[k], second[k], all_second[k]
+        sums, total = second[k], all_second[k]
         for i in range(seen):
             all_first[k, columns[i]] += first[k, i]
             for j in range(i + 1):
@@ -133,6 +153,7 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
                 total[row, column] += sums[i, j]
                 sums[j, i] = sums[i, j]
         for a in range(d - seen):
+            factor, slopes = work.factors[k], work.slopes[k]
             here = columns[seen + a]
             products[:] = 0.0
             for j in range(seen):
@@ -181,12 +202,11 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
     shape, tile_lanes = tokens
     n_components, d = tables.means.shape
     size, width = layout.tile_rows, sums.first.shape[2]
+    holed = 0 if len(layout.seen) == 1 and layout.seen[0] == d else n_components
     work = _Work(
-        np.zeros((n_components, d, d)),
-        np.zeros((n_components, width, width)),
-        np.zeros((n_components, d, d)),
-        np.zeros((n_components, width)),
-        np.zeros(n_components),
+        np.zeros((holed, d, d)),
+        np.zeros((holed, d, d)),
+        Forms(np.zeros((holed, width)), np.zeros((holed, width, width)), np.zeros(holed)),
         np.zeros((size, width)),
         strips_for(size, width, shape),
         room_for(size, width, shape),
@@ -198,15 +218,19 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         np.zeros((n_components, width, width)),
     )
     weights = np.zeros(size)
-    current = np.int64(-1)
+    current, forms = np.int64(-1), work.forms
     for tile in range(layout.task_tiles[task], layout.task_tiles[task + 1]):
         pattern = layout.run_patterns[tile]
         if pattern != current:
             if current >= 0 and len(sums.second) > 0:
                 out = (sums.rows[task], sums.first[task], sums.second[task])
                 _leave(layout.columns[current], layout.seen[current], work, found, out)
-            _enter(tables, layout.columns[pattern], layout.seen[pattern], work)
             current = pattern
+            if layout.seen[pattern] == d:
+                forms = Forms(tables.whole_means, tables.whole_whiteners, tables.whole_terms)
+            else:
+                forms = work.forms
+                _enter(tables, layout.columns[pattern], layout.seen[pattern], work)
         start = layout.run_starts[tile]
         n_rows = layout.run_starts[tile + 1] - start
         used = _fill(layout, start, n_rows, pattern, len(shape[1]), work.tile)
@@ -214,17 +238,24 @@ def _work_on(tables: Any, layout: Any, rows: Any, sums: Any, tokens: Any, task: 
         for k in range(n_components):
             joint = work.joint[k]
             for r in range(n_rows):
-                joint[r] = work.terms[k]
+                joint[r] = forms.terms[k]
             subtract_distances(
-                work.strips, work.means[k], work.whiteners[k], used, n_rows, shape, joint, work.room
+                work.strips,
+                forms.means[k],
+                forms.whiteners[k],
+                used,
+                n_rows,
+                shape,
+                joint,
+                work.room,
             )
         here = (layout.order, start, n_rows)
         sums.log_likelihood[task] += weighted_shares(rows, here, work.joint, tile_lanes, weights)
         if len(sums.second) > 0:
             for k in range(n_components):
-                moments = (found[1][k], found[2][k])
+                mean, shares, moments = forms.means[k], work.joint[k], (found[1][k], found[2][k])
                 found[0][k] += add_moments(
-                    work.tile, work.means[k], work.joint[k], used, n_rows, shape, work.room, moments
+                    work.tile, mean, shares, used, n_rows, shape, work.room, moments
                 )
     if current >= 0 and len(sums.second) > 0:
         out = (sums.rows[task], sums.first[task], sums.second[task])

@@ -92,6 +92,8 @@ class Posterior(NamedTuple):
 def whitener(covariance: Array) -> Array:
     """The lower-triangular W with ``W' W = inv(covariance)``; of each, where there are several.
 
+    Raises `numpy.linalg.LinAlgError` where one is not positive definite.
+
     Examples
     --------
     >>> whitener(np.array([np.diag([4.0, 1.0]), np.diag([1.0, 16.0])])).diagonal(0, 1, 2)
@@ -122,23 +124,38 @@ def _padded(d: int) -> int:
     return whole_vectors(d, vector_lanes(d))
 
 
-def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
-    """Parameters in the forms that the kernels read (see `mixmend.kernels.full.Tables`)."""
+class _Whitened(NamedTuple):
+    """Padded means (K, dp) and transposed whiteners (K, dp, dp); logs, (K,)."""
+
+    means: Array
+    whiteners: Array
+    log_weights: Array
+    log_determinants: Array
+
+
+def _whitened(parameters: Parameters) -> _Whitened:
+    """What both kernels need to know of complete rows."""
     n_components, d = parameters.means.shape
     width = _padded(d)
-    means = np.zeros((n_components, width))
+    means, whiteners = np.zeros((n_components, width)), np.zeros((n_components, width, width))
     means[:, :d] = parameters.means
-    upper = whitener(parameters.covariances).swapaxes(1, 2)
-    whiteners = np.zeros((n_components, width, width))
-    whiteners[:, :d, :d] = upper
-    terms = np.empty((n_components, 2))
+    whiteners[:, :d, :d] = whitener(parameters.covariances).swapaxes(1, 2)
     with np.errstate(divide="ignore"):
-        terms[:, 0] = np.log(parameters.weights)
-    terms[:, 1] = -2.0 * np.log(np.diagonal(upper, axis1=1, axis2=2)).sum(axis=1)
+        log_weights = np.log(parameters.weights)
+    pivots = np.diagonal(whiteners, axis1=1, axis2=2)[:, :d]
+    return _Whitened(means, whiteners, log_weights, -2.0 * np.log(pivots).sum(axis=1))
+
+
+def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
+    """Parameters in the forms that the kernels read (see `mixmend.kernels.full.Tables`)."""
+    (n_components, d), whole = parameters.means.shape, _whitened(parameters)
+    upper = whole.whiteners[:, :d, :d]
+    terms = np.empty((n_components, 2))
+    terms[:, 0], terms[:, 1] = whole.log_weights, whole.log_determinants
     nothing = np.zeros(0)
     return kernels.Tables(
-        means,
-        whiteners,
+        whole.means,
+        whole.whiteners,
         lanes_of(parameters.means).ravel(),
         lanes_of(upper @ upper.swapaxes(1, 2)).ravel() if layout.has_holes else nothing,
         lanes_of(parameters.covariances).ravel() if layout.n_kinds == 2 else nothing,
@@ -184,9 +201,11 @@ def _run(
         with threads_for(2 * len(block.layout.order) * n_components * d * d):
             kernels.e_step(tables, block.layout, rows, rare, vector, lanes, LANES[8])
     if len(block.common.order):
-        np.linalg.cholesky(parameters.covariances)  # raises where one is not positive definite
-        with np.errstate(divide="ignore"):
-            of_common = gathered.Tables(*parameters[1:], np.log(parameters.weights))
+        whole = _whitened(parameters)
+        terms = whole.log_weights - 0.5 * (d * kernels.LOG_2PI + whole.log_determinants)
+        of_common = gathered.Tables(
+            *parameters[1:], whole.log_weights, whole.means, whole.whiteners, terms
+        )
         common = _empty_common(of_common, block.common, with_moments)
         with threads_for(2 * len(block.common.order) * n_components * d * d):
             gathered.e_step(of_common, block.common, rows, common, vector, LANES[8])
