@@ -41,7 +41,7 @@ FIRST_LOOK = Schedule((1.0, 4.0, 16.0, 64.0))
 
 FIRST_LOOK_BETA = 1.6
 
-_RANK = 0.625
+_RANK = 0.75
 """Share of a patch's coordinates whose correlations fast mode looks at to choose components."""
 
 _BEAM = 3
