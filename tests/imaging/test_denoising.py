@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixmend.errors import DataError, MixmendError
-from mixmend.imaging import PatchPrior, deblur, denoise, inpaint
+from mixmend.imaging import PatchPrior, deblur, denoise, inpaint, inpainting
 from mixmend.imaging.operators import Blur
 from mixmend.imaging.restore import Schedule
 
@@ -140,6 +140,15 @@ def test_deviations_of_holes_tell_how_wrong_they_are(clean, prior, rng):
     _, std = inpaint(255 * noisy, holes, 255 * SIGMA, prior, white=255.0, return_std=True)
     assert (std > 0).all()
     assert std[holes].mean() > std[~holes].mean()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_inpainting_looks_everywhere_before_it_comes_back(rng, stride):
+    places = inpainting._places(stride, rng)
+    assert sorted(places) == [(i, j) for i in range(stride) for j in range(stride)]
+    if stride > 2:
+        steps = np.diff(places, axis=0)
+        assert (steps != 0).all()
 
 
 def test_inpainting_heeds_mode_places_and_schedule(clean, prior, rng):

@@ -170,14 +170,15 @@ def _filled(
     centre = plane[~holes].mean()
     known = Seen(np.where(holes, 0.0, plane - centre), np.where(holes, np.inf, noise))
     rng = np.random.default_rng(random_state)
-    places = {step.stride: rng.permutation(_stride(step.stride, prior) ** 2) for step in passes}
+    strides = dict.fromkeys(_stride(step.stride, prior) for step in passes)
+    places = {stride: _places(stride, rng) for stride in strides}
     here, tables = prior, hole_tables(prior)
     image, variances = known.values, np.zeros_like(plane)
     with track("filling holes", total=len(passes)) as progress:
         for at, step in enumerate(passes):
             stride = _stride(step.stride, prior)
-            row, column = divmod(int(places[step.stride][at % stride**2]), stride)
-            grid = patch_grid(shape_of(plane), prior.patch_size, stride, (row, column))
+            first = places[stride][at % stride**2]
+            grid = patch_grid(shape_of(plane), prior.patch_size, stride, first)
             seen = known
             if step.with_holes:
                 doubts = np.where(holes, _DOUBT * variances, noise)
@@ -195,6 +196,16 @@ def _filled(
     if all(step.with_holes for step in passes[-2:]):  # each has seen other patches
         image = 0.5 * (last + image)
     return image + centre, variances
+
+
+def _places(stride: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """All places of a grid's first patch in random order.
+
+    From a stride of 3 on neither row nor column comes twice running: two passes that are
+    averaged look at patches that lie as far apart as can be.
+    """
+    rows, columns = rng.permutation(stride).tolist(), rng.permutation(stride).tolist()
+    return [(rows[t % stride], columns[(t + t // stride) % stride]) for t in range(stride**2)]
 
 
 def _stride(wanted: int, prior: PatchPrior) -> int:

@@ -175,11 +175,24 @@ def _fold(lanes: Any) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _surest(noise: Any, m: int) -> Any:
+    """How many of m pixels, the surest first, are as sure as the first."""
+    count: Any = np.int64(0)
+    while count < m and noise[count] == noise[0]:
+        count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _group_distances(
-    tables: Any, group: int, known: Any, m: int, best: float, work: Any, token: Any
+    tables: Any, group: int, known: Any, counts: Any, best: float, work: Any, token: Any
 ) -> bool:
-    """Costs plus distances of a group into the first lanes; False where it was given up."""
-    pixels, values, noise = known
+    """Costs plus distances of a group into the first lanes; False where it was given up.
+
+    ``counts`` are how many pixels are known, and how many of them `_surest`: what precedes
+    those among all pixels precedes them in the patch, too.
+    """
+    (pixels, values, noise), (m, n_ordered) = known, counts
     factor, line, inverses, solved, lanes = work[:5]
     d = tables.means.shape[1]
     first = group * GROUP
@@ -187,9 +200,6 @@ def _group_distances(
     for k in range(GROUP):
         lanes[k] = tables.costs[first + k]
         lanes[GROUP + k] = 1.0
-    n_ordered = 0  # what precedes these precedes them in the patch, too
-    while n_ordered < m and noise[n_ordered] == noise[0]:
-        n_ordered += 1
     for i in range(m):
         least = tables.ordered if i < n_ordered else tables.least
         at = first * d + GROUP * pixels[i]
@@ -250,8 +260,10 @@ def _search(tables: Any, tile: Any, found: Any, work: Any, token: Any) -> None:
     """
     pixels, values, noise, counts = tile
     winner, best = found
+    surest = np.empty_like(counts)
     for n in range(len(counts)):
         best[n] = np.inf
+        surest[n] = _surest(noise[n], counts[n])
         if winner[n] >= 0 and counts[n] > 0:
             known = pixels[n], values[n], noise[n]
             distance = _condition(tables, winner[n], known, counts[n], work)
@@ -260,8 +272,8 @@ def _search(tables: Any, tile: Any, found: Any, work: Any, token: Any) -> None:
         for n in range(len(counts)):
             if counts[n] == 0:
                 continue
-            known = pixels[n], values[n], noise[n]
-            if _group_distances(tables, group, known, counts[n], best[n], work, token):
+            known, both = (pixels[n], values[n], noise[n]), (counts[n], surest[n])
+            if _group_distances(tables, group, known, both, best[n], work, token):
                 for k in range(GROUP):
                     if work.lanes[k] < best[n]:
                         best[n] = work.lanes[k]
