@@ -43,8 +43,8 @@ def clusters(rng, n, d, n_components):
     return X
 
 
-def start_of(family, X, n_components):
-    means = X[:n_components].copy()
+def start_of(family, X, n_components, apart=1.0):
+    means = X.mean(axis=0) + apart * (X[:n_components] - X.mean(axis=0))
     covariance = np.cov(X[:2000].T)
     shaped = np.stack([covariance] * n_components) if family is FULL else covariance
     return np.full(n_components, 1 / n_components), means, shaped
@@ -189,7 +189,8 @@ def main() -> None:
     n, d, n_components = 1_800, 64, 8
     X = clusters(rng, n, d, n_components)
     for family in (FULL, TIED):
-        start = start_of(family, X, n_components)
+        # close together, or some component would get fewer rows than it has columns
+        start = start_of(family, X, n_components, 0.3)
         (theirs, their_score), (mine, my_score) = in_turns(
             lambda: peer_seconds_per_step(family, X, start),  # noqa: B023
             lambda: seconds_per_step(family, X, start),  # noqa: B023

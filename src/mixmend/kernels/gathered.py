@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
+from numba import prange, uint64
 
 from mixmend.kernels.cholesky import FAST
 from mixmend.kernels.full import LOG_2PI
@@ -32,6 +32,11 @@ from mixmend.kernels.gaussian import (
     subtract_distances,
 )
 from mixmend.kernels.shares import weighted_shares
+from mixmend.kernels.simd import prefetch
+
+_AHEAD = 12
+"""Rows ahead of which memory is asked for the next: rows of one pattern may lie far apart, and a
+row takes less time to copy than to come."""
 
 
 class Forms(NamedTuple):
@@ -146,6 +151,15 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
             continue
         all_rows[k] += rows[k]
         sums, total = second[k], all_second[k]
+        if seen == d:
+            for i in range(first.shape[1]):
+                all_first[k, i] += first[k, i]
+                for j in range(first.shape[1]):
+                    total[i, j] += sums[i, j]
+                    sums[i, j] = 0.0
+            rows[k] = 0.0
+            first[k] = 0.0
+            continue
         for i in range(seen):
             all_first[k, columns[i]] += first[k, i]
             for j in range(i + 1):
@@ -179,13 +193,27 @@ def _leave(columns: Any, seen: int, work: Any, found: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _ask_for(values: Any, u: Any) -> None:
+    """Have the memory of a row come while others are worked on."""
+    at = uint64(u) * uint64(values.shape[1])
+    end = at + uint64(values.shape[1])
+    prefetch(values, end - uint64(1))
+    while at < end:
+        prefetch(values, at)
+        at += uint64(64 // values.itemsize)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fill(layout: Any, start: int, n_rows: int, pattern: int, step: int, tile: Any) -> Any:
     """Gather the rows' observed columns; returns how many, in whole vectors, are not padding."""
     values, order, columns = layout.values, layout.order, layout.columns
     seen = layout.seen[pattern]
     used = min((seen + step - 1) // step * step, tile.shape[1])
+    scattered = order[start + n_rows - 1] - order[start] >= n_rows
     for r in range(n_rows):
         u = order[start + r]
+        if scattered and start + r + _AHEAD < len(order):
+            _ask_for(values, order[start + r + _AHEAD])
         if seen == values.shape[1]:
             for j in range(seen):
                 tile[r, j] = values[u, j]

@@ -97,6 +97,25 @@ def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line that holds an element, counted as if the array were flat.
+
+    Nothing waits for it, and an offset beyond the end does no harm.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, number = ir.IntType(8), ir.IntType(32)
+        data = data_of(context, builder, array, args[0])
+        at = builder.bitcast(builder.gep(data, [args[1]]), byte.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [at.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (at.type,), kind)
+        builder.call(function, [at, number(0), number(3), number(1)])  # to read, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), codegen
+
+
+@intrinsic
 def store_transposed(
     typingctx: Any, a: Any, a_at: Any, a_step: Any, out: Any, at: Any, step: Any, lanes: Any
 ) -> Any:

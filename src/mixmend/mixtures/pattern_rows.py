@@ -45,6 +45,10 @@ WORTH = 10**8
 """Multiply-adds of a step's sums over common rows (n d^2 K) below which they are left with the
 rare ones: two kernels take twice as long to compile at the first fit ever."""
 
+_ROWS_EACH = 512
+"""Complete rows, or the arithmetic of as many, that a task has at least: clearing its sums and
+adding them to the others' takes as long as some seventy."""
+
 _MOST_TASKS = 32
 _LEAST_TASKS = 2
 
@@ -277,7 +281,8 @@ def _tasks(
     work = np.diff(run_starts) * (d * d + size * (d + size)) + size**3
     total = np.concatenate([[0.0], np.cumsum(work)])[tile_runs]
     table = n_components * padded_columns(d) ** 2 * 8 * 3
-    n_tasks = int(np.clip(_SUMS_BYTES // table, _LEAST_TASKS, _MOST_TASKS))
+    worthy = min(_SUMS_BYTES // table, int(total[-1] / (_ROWS_EACH * d * d)))
+    n_tasks = int(np.clip(worthy, _LEAST_TASKS, _MOST_TASKS))
     shares = np.linspace(0.0, total[-1], min(n_tasks, max(n_tiles, 1)) + 1)
     cuts = np.searchsorted(total, shares)
     cuts[0], cuts[-1] = 0, n_tiles
