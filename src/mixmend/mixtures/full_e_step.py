@@ -146,9 +146,9 @@ def _whitened(parameters: Parameters) -> _Whitened:
     return _Whitened(means, whiteners, log_weights, -2.0 * np.log(pivots).sum(axis=1))
 
 
-def tables_of(parameters: Parameters, layout: Layout) -> kernels.Tables:
+def _tables_of(parameters: Parameters, whole: _Whitened, layout: Layout) -> kernels.Tables:
     """Parameters in the forms that the kernels read (see `mixmend.kernels.full.Tables`)."""
-    (n_components, d), whole = parameters.means.shape, _whitened(parameters)
+    n_components, d = parameters.means.shape
     upper = whole.whiteners[:, :d, :d]
     terms = np.empty((n_components, 2))
     terms[:, 0], terms[:, 1] = whole.log_weights, whole.log_determinants
@@ -194,14 +194,14 @@ def _run(
 ) -> _Found:
     n_components, d = parameters.means.shape
     vector, rare, common = vector_lanes(d), None, None
+    whole = _whitened(parameters)  # raises where a covariance is not positive definite
     if len(block.layout.order):
-        tables = tables_of(parameters, block.layout)
+        tables = _tables_of(parameters, whole, block.layout)
         rare = _empty_sums(tables, block.layout, with_moments)
         lanes = LANES[lane_count(n_components)]
         with threads_for(2 * len(block.layout.order) * n_components * d * d):
             kernels.e_step(tables, block.layout, rows, rare, vector, lanes, LANES[8])
     if len(block.common.order):
-        whole = _whitened(parameters)
         terms = whole.log_weights - 0.5 * (d * kernels.LOG_2PI + whole.log_determinants)
         of_common = gathered.Tables(
             *parameters[1:], whole.log_weights, whole.means, whole.whiteners, terms
@@ -309,6 +309,5 @@ __all__ = [
     "mirrored",
     "posterior",
     "statistics_of",
-    "tables_of",
     "whitener",
 ]
